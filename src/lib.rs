@@ -1,0 +1,1 @@
+//! HAProxy master-worker module.
