@@ -1,1 +1,8 @@
-//! HAProxy master-worker module.
+//! HAProxy's master-worker module: keeps a proxy alive over reloads without a
+//! dropped connection, and tells systemd the truth about it.
+//!
+//! C programs use it through `include/mworker.h`. In layers, each knowing only
+//! those before it: [`core`] decides, [`sys`] does, [`capi`] speaks C;
+//! `contrib/haproxy` fits it into HAProxy.
+
+pub mod core;

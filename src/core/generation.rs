@@ -1,0 +1,139 @@
+//! What differs between HAProxy's versions, as far as others can see it.
+//!
+//! Each question is asked by one name, so that no other file compares version
+//! numbers. A host that is not HAProxy gets the newest behaviour.
+
+/// A HAProxy branch, or a host of its own kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Generation(u16);
+
+/// Which rows become LEAVING when the table is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeavingRule {
+    /// All of them: who reads has been asked to reload.
+    All,
+    /// Those that lived through more reloads than the newest.
+    AboveNewest,
+    /// Those that lived through any.
+    AboveZero,
+}
+
+/// The fields of a hand-over row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowFormat {
+    /// `type fd pid rpid reloads timestamp`
+    V1_9,
+    /// adds `id version`
+    V2_0,
+    /// drops `rpid`, adds `failedreloads`
+    V2_6,
+    /// adds `cfd`
+    V2_8,
+}
+
+impl Generation {
+    /// A host that is not HAProxy.
+    pub const NATIVE: Self = Self(u16::MAX);
+
+    /// HAProxy `major.minor`.
+    pub const fn haproxy(major: u8, minor: u8) -> Self {
+        Self(((major as u16) << 8) | minor as u16)
+    }
+
+    const fn since(self, major: u8, minor: u8) -> bool {
+        self.0 >= Self::haproxy(major, minor).0
+    }
+
+    /// Not HAProxy.
+    pub const fn is_native(self) -> bool {
+        self.0 == Self::NATIVE.0
+    }
+
+    /// The worker says READY before it counts, and the master that forked it
+    /// goes on. Before, the master re-executed itself to wait.
+    pub const fn has_ready_handshake(self) -> bool {
+        self.since(3, 1)
+    }
+
+    /// Who is LEAVING once the table is read.
+    pub const fn leaving_rule(self) -> LeavingRule {
+        if self.is_native() {
+            LeavingRule::AboveNewest
+        } else if self.since(3, 1) {
+            LeavingRule::AboveZero
+        } else if self.since(2, 5) {
+            LeavingRule::AboveNewest
+        } else {
+            LeavingRule::All
+        }
+    }
+
+    /// Reloads are counted when the table is read, not before the exec.
+    pub const fn counts_reloads_on_reading(self) -> bool {
+        !self.since(2, 5)
+    }
+
+    /// The rows that it writes.
+    pub const fn row_format(self) -> RowFormat {
+        if self.since(2, 7) {
+            RowFormat::V2_8
+        } else if self.since(2, 5) {
+            RowFormat::V2_6
+        } else if self.since(2, 0) {
+            RowFormat::V2_0
+        } else {
+            RowFormat::V1_9
+        }
+    }
+
+    /// The table is kept in ascending order of reloads.
+    pub const fn sorts_table(self) -> bool {
+        self.since(3, 4)
+    }
+
+    /// Without a master row in the hand-over it makes one up and warns;
+    /// later ones leave.
+    pub const fn makes_up_master(self) -> bool {
+        !self.since(3, 4)
+    }
+
+    /// The result of a load goes over the exec in `HAPROXY_LOAD_SUCCESS`.
+    pub const fn hands_over_load_status(self) -> bool {
+        self.since(2, 7) && !self.has_ready_handshake()
+    }
+
+    /// Old listeners are asked of the current worker by `-x sockpair@<fd>`.
+    pub const fn asks_worker_for_listeners(self) -> bool {
+        self.since(2, 5)
+    }
+
+    /// Programs are part of the table.
+    pub const fn has_programs(self) -> bool {
+        !self.since(3, 3)
+    }
+
+    /// `show proc` has the column `<relative PID>`.
+    pub const fn shows_relative_pid(self) -> bool {
+        !self.since(2, 5)
+    }
+
+    /// `show proc` says how many reloads failed.
+    pub const fn shows_failed_reloads(self) -> bool {
+        self.since(2, 5)
+    }
+
+    /// Messages to systemd have a STATUS.
+    pub const fn notifies_status(self) -> bool {
+        self.since(2, 7)
+    }
+
+    /// RELOADING has MONOTONIC_USEC with it.
+    pub const fn notifies_monotonic(self) -> bool {
+        self.since(3, 0)
+    }
+
+    /// A former worker's end says when it had exceeded the reloads allowed.
+    pub const fn tells_max_reloads(self) -> bool {
+        self.since(3, 1)
+    }
+}

@@ -1,0 +1,340 @@
+//! `HAPROXY_PROCESSES`: the process table as it goes from one master to the next.
+//!
+//! One row a process, `|` before each, `key=value` joined by `;`, no escaping.
+//! Every version's rows are read, those of the linked HAProxy are written.
+
+use super::generation::{Generation, LeavingRule, RowFormat};
+use super::process::{Process, options};
+use super::table::{OutOfMemory, Table};
+use std::collections::HashSet;
+use std::fmt;
+use std::io::Write;
+
+/// A row that was left out, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRow {
+    /// Which, counted from 1.
+    pub number: usize,
+    /// Its text, cut where it is long.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl fmt::Display for BadRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "row {} of the process table is left out, {}: '{}'",
+            self.number, self.why, self.text
+        )
+    }
+}
+
+/// Why the table could not be taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// No row is the master's.
+    NoMaster,
+    /// Out of memory.
+    OutOfMemory,
+}
+
+impl From<OutOfMemory> for Error {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+/// What was read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Rows that were left out.
+    pub bad: Vec<BadRow>,
+    /// How many descriptors the rows brought.
+    pub descriptors: usize,
+    /// Whether there was a row of the master.
+    pub has_master: bool,
+}
+
+struct Row<'a> {
+    process: Process,
+    id: &'a [u8],
+    version: &'a [u8],
+}
+
+const LONGEST_SHOWN: usize = 80;
+
+fn number(value: &[u8]) -> Option<i32> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn parse_row(text: &[u8]) -> Result<Row<'_>, &'static str> {
+    let mut process = Process::default();
+    let (mut id, mut version): (&[u8], &[u8]) = (&[], &[]);
+    for field in text.split(|b| *b == b';').filter(|f| !f.is_empty()) {
+        let Some(equals) = field.iter().position(|b| *b == b'=') else {
+            return Err("a field has no '='");
+        };
+        let (key, value) = field.split_at(equals);
+        let value = value.get(1..).unwrap_or_default();
+        let into = match key {
+            b"type" => {
+                process.options |= match value {
+                    b"m" => options::MASTER,
+                    b"w" => options::WORKER,
+                    b"e" => options::PROGRAM,
+                    b"?" => 0,
+                    _ => return Err("its type is unknown"),
+                };
+                continue;
+            }
+            b"id" => {
+                id = value;
+                continue;
+            }
+            b"version" => {
+                version = value;
+                continue;
+            }
+            b"pid" => &mut process.pid,
+            b"fd" => &mut process.ipc_fd[0],
+            b"cfd" => &mut process.ipc_fd[1],
+            b"reloads" => &mut process.reloads,
+            b"failedreloads" => &mut process.failed_reloads,
+            b"timestamp" => &mut process.timestamp,
+            // Newer versions may add keys, older ones had others.
+            _ => continue,
+        };
+        *into = number(value).ok_or("a number is expected")?;
+    }
+    if process.pid <= 0 {
+        return Err("its PID is missing or not above 0");
+    }
+    if process.ipc_fd.iter().any(|fd| *fd < -1) {
+        return Err("a descriptor is below -1");
+    }
+    if process.reloads < 0 || process.failed_reloads < 0 {
+        return Err("a count is below 0");
+    }
+    Ok(Row { process, id, version })
+}
+
+/// Reads the rows into `table`. Rows that make no sense are reported and left
+/// out; whether the master's is there is said in the report.
+///
+/// # Errors
+/// Out of memory.
+pub fn read<T: Table>(
+    text: &[u8],
+    generation: Generation,
+    table: &mut T,
+) -> Result<Report, OutOfMemory> {
+    let mut report = Report::default();
+    let mut rows = Vec::new();
+    let mut seen = HashSet::new();
+    for (index, text) in text.split(|b| *b == b'|').filter(|r| !r.is_empty()).enumerate() {
+        let row = parse_row(text).and_then(|row| {
+            let master = row.process.is(options::MASTER);
+            if !seen.insert(row.process.pid) {
+                Err("its PID has a row already")
+            } else if master && report.has_master {
+                Err("the master has a row already")
+            } else {
+                report.has_master |= master;
+                Ok(row)
+            }
+        });
+        match row {
+            Ok(row) => {
+                rows.try_reserve(1).map_err(|_| OutOfMemory)?;
+                rows.push(row);
+            }
+            Err(why) => {
+                let shown = text.get(..LONGEST_SHOWN).unwrap_or(text);
+                let text = String::from_utf8_lossy(shown).into_owned();
+                report.bad.push(BadRow { number: index.saturating_add(1), text, why });
+            }
+        }
+    }
+    if generation.sorts_table() {
+        // Stable, and linear where the rows come in order, as they do.
+        rows.sort_by_key(|r| r.process.reloads);
+    }
+    for row in rows {
+        report.descriptors = report
+            .descriptors
+            .saturating_add(row.process.ipc_fd.iter().filter(|fd| **fd >= 0).count());
+        table.append(row.process, row.id, row.version)?;
+    }
+    mark_leaving(table, generation);
+    Ok(report)
+}
+
+/// Sets LEAVING on the children that a newer worker has replaced, or will.
+fn mark_leaving<T: Table>(table: &mut T, generation: Generation) {
+    if generation.counts_reloads_on_reading() {
+        table.for_each(|p| p.reloads = p.reloads.saturating_add(i32::from(p.pid > 0)));
+    }
+    let rule = generation.leaving_rule();
+    let newest =
+        table.rows().filter(|(_, p)| p.pid > 0).map(|(_, p)| p.reloads).min().unwrap_or_default();
+    table.for_each(|p| {
+        let leaves = match rule {
+            LeavingRule::All => true,
+            LeavingRule::AboveNewest => p.reloads > newest,
+            LeavingRule::AboveZero => p.reloads > 0,
+        };
+        // The master is never LEAVING.
+        if leaves && p.pid > 0 && !p.is(options::MASTER) {
+            p.options |= options::LEAVING;
+        }
+    });
+}
+
+/// The rows of `table`, as `generation` writes them. Those that were never
+/// forked are not in it.
+///
+/// # Errors
+/// Out of memory.
+pub fn write<T: Table>(table: &T, generation: Generation) -> Result<Vec<u8>, OutOfMemory> {
+    let mut text = Vec::new();
+    for (row, p) in table.rows().filter(|(_, p)| p.pid > -1) {
+        let (id, version) = (table.id(row), table.version(row));
+        let room = id.len().saturating_add(version.len()).saturating_add(160);
+        text.try_reserve(room).map_err(|_| OutOfMemory)?;
+        write_row(&mut text, &p, id, version, generation.row_format());
+    }
+    Ok(text)
+}
+
+fn write_row(out: &mut Vec<u8>, p: &Process, id: &[u8], version: &[u8], format: RowFormat) {
+    // Writing into a Vec can't fail.
+    let mut field = |args: fmt::Arguments<'_>| {
+        let _ = out.write_fmt(args);
+    };
+    field(format_args!("|type={};fd={}", p.letter(), p.ipc_fd[0]));
+    if format == RowFormat::V2_8 {
+        field(format_args!(";cfd={}", p.ipc_fd[1]));
+    }
+    field(format_args!(";pid={}", p.pid));
+    if matches!(format, RowFormat::V1_9 | RowFormat::V2_0) {
+        // One process of its kind: the relative PID of a worker is 1.
+        field(format_args!(";rpid={}", i32::from(p.is(options::WORKER))));
+    }
+    field(format_args!(";reloads={}", p.reloads));
+    if matches!(format, RowFormat::V2_6 | RowFormat::V2_8) {
+        field(format_args!(";failedreloads={}", p.failed_reloads));
+    }
+    field(format_args!(";timestamp={}", p.timestamp));
+    if format != RowFormat::V1_9 {
+        out.extend_from_slice(b";id=");
+        out.extend(id.iter().filter(|b| is_text(**b)));
+        out.extend_from_slice(b";version=");
+        out.extend(version.iter().filter(|b| is_text(**b)));
+    }
+}
+
+/// What would end a field or a row can't be in one.
+const fn is_text(byte: u8) -> bool {
+    !matches!(byte, b'|' | b';' | 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::table::PlainTable;
+
+    const V3_0: Generation = Generation::haproxy(3, 0);
+
+    fn read_all(text: &str, generation: Generation) -> (PlainTable, Report) {
+        let mut table = PlainTable::default();
+        let report = read(text.as_bytes(), generation, &mut table).expect("memory");
+        (table, report)
+    }
+
+    #[test]
+    fn reads_every_row_format() {
+        for (text, fd, cfd, reloads, version) in [
+            ("|type=w;fd=5;pid=11;rpid=1;reloads=2;timestamp=9", 5, -1, 2, ""),
+            ("|type=w;fd=5;pid=11;rpid=1;reloads=2;timestamp=9;id=;version=2.0", 5, -1, 2, "2.0"),
+            (
+                "|type=w;fd=5;pid=11;reloads=2;failedreloads=3;timestamp=9;id=;version=2.6",
+                5,
+                -1,
+                2,
+                "2.6",
+            ),
+            (
+                "|type=w;fd=5;cfd=6;pid=11;reloads=2;failedreloads=3;timestamp=9;id=;version=3.0",
+                5,
+                6,
+                2,
+                "3.0",
+            ),
+        ] {
+            let (table, report) = read_all(text, V3_0);
+            assert!(report.bad.is_empty(), "{report:?}");
+            let (row, p) = table.rows().next().expect("a row");
+            assert_eq!((p.ipc_fd, p.reloads, p.pid), ([fd, cfd], reloads, 11));
+            assert_eq!(table.version(row), version.as_bytes());
+        }
+    }
+
+    #[test]
+    fn bad_rows_are_named_and_cost_no_other() {
+        let text = "|type=m;pid=1|type=w;pid=abc|type=w|type=w;pid=-1|x|type=w;pid=7|type=w;pid=7\
+                    |type=z;pid=8|type=w;pid=9;fd=-5|type=w;pid=10";
+        let (table, report) = read_all(text, V3_0);
+        let pids: Vec<i32> = table.rows().map(|(_, p)| p.pid).collect();
+        assert_eq!(pids, [1, 7, 10]);
+        let numbers: Vec<usize> = report.bad.iter().map(|b| b.number).collect();
+        assert_eq!(numbers, [2, 3, 4, 5, 7, 8, 9]);
+        assert_eq!(
+            report.bad.first().map(ToString::to_string).as_deref(),
+            Some("row 2 of the process table is left out, a number is expected: 'type=w;pid=abc'")
+        );
+        assert!(report.has_master);
+    }
+
+    #[test]
+    fn who_leaves_is_each_generations_rule() {
+        let text = "|type=m;pid=1;reloads=3|type=w;pid=2;reloads=3|type=w;pid=3;reloads=1";
+        let leaving = |generation| {
+            let (table, _) = read_all(text, generation);
+            table
+                .rows()
+                .filter(|(_, p)| p.is(options::LEAVING))
+                .map(|(_, p)| p.pid)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(leaving(Generation::haproxy(2, 4)), [2, 3]);
+        assert_eq!(leaving(V3_0), [2]);
+        assert_eq!(leaving(Generation::haproxy(3, 1)), [2, 3]);
+        assert_eq!(leaving(Generation::NATIVE), [2]);
+    }
+
+    #[test]
+    fn newest_tables_are_sorted() {
+        let text = "|type=w;pid=2;reloads=3|type=m;pid=1;reloads=3|type=w;pid=3;reloads=1";
+        let pids = |generation| {
+            let (table, _) = read_all(text, generation);
+            table.rows().map(|(_, p)| p.pid).collect::<Vec<_>>()
+        };
+        assert_eq!(pids(Generation::haproxy(3, 5)), [3, 2, 1]);
+        assert_eq!(pids(V3_0), [2, 1, 3]);
+    }
+
+    #[test]
+    fn no_field_can_forge_a_row() {
+        let mut table = PlainTable::default();
+        let process = Process { pid: 4, options: options::PROGRAM, ..Process::default() };
+        table.append(process, b"a;b|type=m;pid=1", b"v\0").expect("memory");
+        let text = write(&table, V3_0).expect("memory");
+        assert_eq!(
+            String::from_utf8_lossy(&text),
+            "|type=e;fd=-1;cfd=-1;pid=4;reloads=0;failedreloads=0;timestamp=-1;\
+             id=abtype=mpid=1;version=v"
+        );
+    }
+}

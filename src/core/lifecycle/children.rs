@@ -1,0 +1,88 @@
+//! The ends of children.
+
+use super::*;
+use crate::core::process::Pid;
+
+impl Lifecycle {
+    pub(super) fn child_exited<T: Table>(
+        &mut self,
+        table: &mut T,
+        pid: i32,
+        end: &Ending,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        let found = table.find(|p| p.is_child() && p.pid == pid);
+        let (Some(row), Some(pid)) = (found, Pid::new(pid)) else {
+            out.push(Action::Log(Level::Warning, texts::unknown_exited(pid, end).into()));
+            return;
+        };
+        let process = table.load(row);
+        table.unlink(row);
+        if process.is_starting() {
+            self.new_worker_failed(table, row, pid, end, now, out);
+        } else if process.is(options::LEAVING) {
+            self.former_exited(table, row, pid, end, out);
+        } else {
+            self.current_exited(table, row, pid, end, out);
+        }
+    }
+
+    fn current_exited<T: Table>(
+        &mut self,
+        table: &mut T,
+        row: T::Row,
+        pid: Pid,
+        end: &Ending,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        let worker = table.load(row).is(options::WORKER);
+        if worker {
+            let level = if end.code < 128 { Level::Warning } else { Level::Alert };
+            out.push(Action::Log(level, texts::current_worker_exited(pid, end).into()));
+        } else {
+            let text = texts::current_program_exited(&name(table, row), pid, end);
+            out.push(Action::Log(Level::Alert, text.into()));
+        }
+        if !end.is_normal() {
+            if worker {
+                let text = texts::unexpected_death(&self.product);
+                out.push(Action::Log(Level::Warning, text.into()));
+                out.push(Action::Crashed(row));
+            }
+            if self.policy.exit_on_failure {
+                out.push(Action::Log(Level::Alert, texts::EXIT_ON_FAILURE.into()));
+                kill_children(table, Signal::Term, out);
+            }
+        }
+        if self.exit_code.is_none() && end.is_reported() {
+            self.exit_code = Some(end.code);
+        }
+        out.push(Action::Release(row, Gone::Current));
+    }
+
+    fn former_exited<T: Table>(
+        &mut self,
+        table: &mut T,
+        row: T::Row,
+        pid: Pid,
+        end: &Ending,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        let process = table.load(row);
+        let text = if process.is(options::WORKER) {
+            let exceeded = self.policy.max_reloads.filter(|max| {
+                self.generation.tells_max_reloads() && i64::from(process.reloads) > i64::from(*max)
+            });
+            texts::former_worker_exited(pid, end, exceeded)
+        } else {
+            texts::former_program_exited(&name(table, row), pid, end)
+        };
+        out.push(Action::Log(Level::Warning, text.into()));
+        out.push(Action::Release(row, Gone::Former));
+    }
+}
+
+fn name<T: Table>(table: &T, row: T::Row) -> String {
+    String::from_utf8_lossy(table.id(row)).into_owned()
+}

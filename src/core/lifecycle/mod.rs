@@ -1,0 +1,189 @@
+//! The master's life: what it does about each thing that happens.
+//!
+//! [`Lifecycle::step`] takes an event and the time and appends actions, in the
+//! order in which they are to be carried out. It decides for every host:
+//! HAProxy of any generation, or a proxy of another kind.
+
+mod children;
+mod event;
+mod reload;
+
+pub use event::{Action, Event, ExecKind, Gone, Hardness, Now};
+
+use super::generation::Generation;
+use super::notify::Notice;
+use super::process::{Process, options};
+use super::signal::{Ending, Meaning, Signal};
+use super::table::Table;
+use super::texts::{self, Level};
+
+/// What the operator chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// A current worker that dies takes the service with it.
+    pub exit_on_failure: bool,
+    /// Reloads that a worker may live through; `None`: any number.
+    pub max_reloads: Option<u32>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { exit_on_failure: true, max_reloads: None }
+    }
+}
+
+/// Why a reload can't be begun now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The last one isn't done. It will be done after that one.
+    InProgress,
+    /// The master is leaving.
+    Leaving,
+}
+
+/// The state of a master, apart from its process table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lifecycle {
+    generation: Generation,
+    product: String,
+    /// See [`Policy`]; hosts may learn it late, from their configuration.
+    pub policy: Policy,
+    own_pid: i32,
+    old_pids: Vec<i32>,
+    old_pids_hardness: Hardness,
+    leaving: bool,
+    left: bool,
+    exit_code: Option<i32>,
+    pending: Option<Hardness>,
+    loaded: Option<bool>,
+}
+
+impl Lifecycle {
+    /// A master of `product` (the name that texts use), with PID `own_pid`.
+    pub fn new(generation: Generation, product: &str, own_pid: i32) -> Self {
+        Self {
+            generation,
+            product: product.to_owned(),
+            policy: Policy::default(),
+            own_pid,
+            old_pids: Vec::new(),
+            old_pids_hardness: Hardness::Soft,
+            leaving: false,
+            left: false,
+            exit_code: None,
+            pending: None,
+            loaded: None,
+        }
+    }
+
+    /// Processes to replace once the new worker is READY (`-sf`, `-st`).
+    pub fn replaces(&mut self, pids: Vec<i32>, hardness: Hardness) {
+        self.old_pids = pids;
+        self.old_pids_hardness = hardness;
+    }
+
+    /// The PID has changed: the master went into the background.
+    pub fn set_own_pid(&mut self, pid: i32) {
+        self.own_pid = pid;
+    }
+
+    /// Its HAProxy generation.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Whether the last load succeeded; `None` while it isn't known.
+    pub fn load_status(&self) -> Option<bool> {
+        self.loaded
+    }
+
+    /// Whether it has been told to leave.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    /// Whether a reload could begin now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_reload<T: Table>(&self, table: &T) -> Result<(), Refusal> {
+        if self.leaving || self.left {
+            Err(Refusal::Leaving)
+        } else if table.starting().is_some() {
+            Err(Refusal::InProgress)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Decides what `event` asks for.
+    pub fn step<T: Table>(
+        &mut self,
+        table: &mut T,
+        event: Event<'_>,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        if self.left {
+            return;
+        }
+        match event {
+            Event::Signal(signal) => match signal.meaning() {
+                Meaning::Stop => self.stop(table, signal, out),
+                Meaning::Reload => self.ask_reload(table, Hardness::Soft, now, out),
+                Meaning::Broadcast => kill_children(table, signal, out),
+                Meaning::Reap => {}
+            },
+            Event::Reload(hardness) => self.ask_reload(table, hardness, now, out),
+            Event::Forked { pid } => self.forked(table, pid, now, out),
+            Event::StartFailed { why } => self.start_failed(table, why, now, out),
+            Event::Ready { pid } => self.ready(table, pid, now, out),
+            Event::ReadyTakenByHost => self.succeeded(table, now, out),
+            Event::ExecFailed { kind, why } => self.exec_failed(table, kind, why, now, out),
+            Event::ChildExited { pid, end } => self.child_exited(table, pid, end, now, out),
+            Event::NoChildLeft => self.leave_if_alone(out),
+        }
+    }
+
+    fn stop<T: Table>(&mut self, table: &mut T, signal: Signal, out: &mut Vec<Action<T::Row>>) {
+        self.leaving = true;
+        self.pending = None;
+        out.push(Action::Notify(Notice::Stopping));
+        out.push(Action::Log(Level::Warning, texts::LEAVING.into()));
+        kill_children(table, signal, out);
+    }
+
+    /// The system says that no child is left, which is surer than any list.
+    fn leave_if_alone<R>(&mut self, out: &mut Vec<Action<R>>) {
+        let status = self.exit_code.unwrap_or(0);
+        out.push(Action::Log(Level::Warning, texts::all_left(status).into()));
+        self.exit(status, out);
+    }
+
+    fn exit<R>(&mut self, status: i32, out: &mut Vec<Action<R>>) {
+        self.left = true;
+        out.push(Action::Exit(status));
+    }
+
+    /// Whether this is the first start: no reload has ever been asked for.
+    fn is_first_start<T: Table>(&self, table: &T) -> bool {
+        table.master().is_none_or(|row| table.load(row).reloads == 0)
+    }
+}
+
+fn kill_children<T: Table>(table: &T, signal: Signal, out: &mut Vec<Action<T::Row>>) {
+    kill_where(table, |_| true, signal, out);
+}
+
+fn kill_where<T: Table>(
+    table: &T,
+    wanted: impl Fn(&Process) -> bool,
+    signal: Signal,
+    out: &mut Vec<Action<T::Row>>,
+) {
+    for (_, process) in table.rows() {
+        if let Some(pid) = process.target().filter(|_| wanted(&process)) {
+            out.push(Action::Kill { pid, signal });
+        }
+    }
+}

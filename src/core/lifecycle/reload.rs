@@ -1,0 +1,234 @@
+//! From one worker to the next.
+
+use super::*;
+use crate::core::process::Pid;
+
+impl Lifecycle {
+    pub(super) fn ask_reload<T: Table>(
+        &mut self,
+        table: &mut T,
+        hardness: Hardness,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        match self.may_reload(table) {
+            Err(Refusal::Leaving) => {
+                out.push(Action::Log(Level::Warning, texts::RELOAD_WHILE_LEAVING.into()));
+            }
+            // Several become one, the hardest.
+            Err(Refusal::InProgress) => self.pending = self.pending.max(Some(hardness)),
+            Ok(()) => self.begin_reload(table, hardness, now, out),
+        }
+    }
+
+    /// What was asked for meanwhile is done now.
+    fn take_pending<T: Table>(&mut self, table: &mut T, now: Now, out: &mut Vec<Action<T::Row>>) {
+        if let Some(hardness) = self.pending.take() {
+            self.ask_reload(table, hardness, now, out);
+        }
+    }
+
+    fn begin_reload<T: Table>(
+        &mut self,
+        table: &mut T,
+        hardness: Hardness,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        let hard = hardness == Hardness::Hard;
+        out.push(Action::Log(Level::Notice, texts::reloading(&self.product, hard).into()));
+        if !self.generation.counts_reloads_on_reading() {
+            table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
+        }
+        out.push(Action::Notify(Notice::Reloading { monotonic_usec: now.monotonic_usec }));
+        drop_unborn(table, out);
+        out.push(Action::Exec(ExecKind::Reload(hardness)));
+    }
+
+    pub(super) fn exec_failed<T: Table>(
+        &mut self,
+        table: &mut T,
+        kind: ExecKind,
+        why: &str,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        out.push(Action::Log(Level::Warning, texts::exec_failed(self.own_pid, why).into()));
+        if let ExecKind::Reload(_) = kind {
+            if !self.generation.counts_reloads_on_reading() {
+                table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
+            }
+            self.failed(table, Notice::ReloadFailed, out);
+        }
+        out.push(Action::Unblock);
+        self.take_pending(table, now, out);
+    }
+
+    pub(super) fn forked<T: Table>(
+        &mut self,
+        table: &mut T,
+        pid: Pid,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        if let Some(row) = table.find(|p| p.is(options::WORKER) && p.pid == -1) {
+            let mut process = table.load(row);
+            process.pid = pid.get();
+            process.timestamp = seconds(now);
+            table.store(row, process);
+        }
+        let handshake = self.generation.has_ready_handshake();
+        out.push(Action::Log(Level::Notice, texts::worker_forked(pid, handshake).into()));
+    }
+
+    pub(super) fn ready<T: Table>(
+        &mut self,
+        table: &mut T,
+        pid: i32,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        let Some(row) = table.find(|p| p.is_starting() && p.pid == pid) else {
+            return;
+        };
+        let mut process = table.load(row);
+        process.options &= !options::INIT;
+        table.store(row, process);
+        if self.leaving {
+            // It may have been told so before it could listen.
+            if let Some(pid) = process.target() {
+                out.push(Action::Kill { pid, signal: Signal::Term });
+            }
+            return;
+        }
+        self.replace_old(table, out);
+        out.push(Action::InService(row));
+        out.push(Action::Log(Level::Notice, texts::LOAD_SUCCESS.into()));
+        if let Some(pid) = Pid::new(self.own_pid) {
+            out.push(Action::Notify(Notice::Ready { pid }));
+        }
+        self.succeeded(table, now, out);
+    }
+
+    /// A worker serves, and whoever had to know has been told.
+    pub(super) fn succeeded<T: Table>(
+        &mut self,
+        table: &mut T,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        self.loaded = Some(true);
+        if let Some(master) = table.master() {
+            let mut process = table.load(master);
+            process.failed_reloads = 0;
+            table.store(master, process);
+        }
+        if self.generation.has_ready_handshake() {
+            out.push(Action::Answer { success: true });
+            out.push(Action::Unblock);
+            self.take_pending(table, now, out);
+        } else {
+            out.push(Action::Log(Level::Notice, texts::LOAD_SUCCESS.into()));
+            out.push(Action::Exec(ExecKind::Wait));
+        }
+    }
+
+    fn replace_old<T: Table>(&mut self, table: &T, out: &mut Vec<Action<T::Row>>) {
+        let signal = match self.old_pids_hardness {
+            Hardness::Soft => Signal::Usr1,
+            Hardness::Hard => Signal::Term,
+        };
+        let exceeds = |p: &Process| {
+            self.policy.max_reloads.is_some_and(|max| i64::from(p.reloads) > i64::from(max))
+        };
+        kill_where(table, |p| p.is(options::LEAVING) && !exceeds(p), signal, out);
+        kill_where(table, |p| p.is(options::LEAVING) && exceeds(p), Signal::Term, out);
+        // After a reload a PID that is not in the table any more has been
+        // reaped, and may be somebody else's.
+        let first = self.is_first_start(table);
+        for pid in std::mem::take(&mut self.old_pids) {
+            if let Some(pid) = Pid::new(pid).filter(|_| first) {
+                out.push(Action::Kill { pid, signal });
+            }
+        }
+    }
+
+    pub(super) fn start_failed<T: Table>(
+        &mut self,
+        table: &mut T,
+        why: &str,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        drop_unborn(table, out);
+        if !self.generation.has_ready_handshake() {
+            out.push(Action::Log(Level::Warning, texts::LOAD_FAILURE.into()));
+            self.failed(table, Notice::ReloadFailed, out);
+            out.push(Action::Exec(ExecKind::Wait));
+        } else if self.is_first_start(table) {
+            out.push(Action::Log(Level::Alert, texts::first_load_failed(why).into()));
+            self.exit(1, out);
+        } else {
+            out.push(Action::Log(Level::Alert, texts::load_failed(why).into()));
+            self.failed(table, Notice::ConfigurationRefused, out);
+            out.push(Action::Unblock);
+            self.take_pending(table, now, out);
+        }
+    }
+
+    /// A reload failed, whyever.
+    pub(super) fn failed<T: Table>(
+        &mut self,
+        table: &mut T,
+        notice: Notice,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        self.loaded = Some(false);
+        table.for_each(|p| p.failed_reloads = p.failed_reloads.saturating_add(1));
+        if !self.leaving {
+            out.push(Action::Notify(notice));
+        }
+        if self.generation.has_ready_handshake() {
+            out.push(Action::Answer { success: false });
+        }
+    }
+
+    /// The new worker ended before it was READY.
+    pub(super) fn new_worker_failed<T: Table>(
+        &mut self,
+        table: &mut T,
+        row: T::Row,
+        pid: Pid,
+        end: &Ending,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        out.push(Action::Log(Level::Warning, texts::new_worker_failed(pid, end).into()));
+        let first = self.is_first_start(table);
+        if first {
+            self.loaded = Some(false);
+        } else {
+            self.failed(table, Notice::ReloadFailed, out);
+        }
+        out.push(Action::Release(row, Gone::Starting));
+        if first {
+            self.exit(end.code, out);
+            return;
+        }
+        out.push(Action::Unblock);
+        self.take_pending(table, now, out);
+    }
+}
+
+/// Rows whose process was never forked would go over as nonsense.
+fn drop_unborn<T: Table>(table: &mut T, out: &mut Vec<Action<T::Row>>) {
+    while let Some(row) = table.find(|p| p.pid == -1) {
+        table.unlink(row);
+        out.push(Action::Release(row, Gone::Unborn));
+    }
+}
+
+/// The clock as the table keeps it.
+fn seconds(now: Now) -> i32 {
+    i32::try_from(now.wall).unwrap_or(i32::MAX)
+}

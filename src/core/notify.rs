@@ -1,0 +1,107 @@
+//! What systemd is told, in the words of each HAProxy generation.
+
+use super::process::Pid;
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Notice {
+    /// A worker serves.
+    Ready {
+        /// The master's.
+        pid: Pid,
+    },
+    /// A reload begins.
+    Reloading {
+        /// CLOCK_MONOTONIC now.
+        monotonic_usec: u64,
+    },
+    /// A reload failed. READY goes with it, as no field says "failed".
+    ReloadFailed,
+    /// The same, and it was the master that refused the configuration.
+    ConfigurationRefused,
+    /// The master leaves.
+    Stopping,
+    /// A line for `systemctl status`.
+    Status(String),
+}
+
+#[cfg(feature = "USE_SYSTEMD")]
+mod text {
+    use super::Notice;
+    use crate::core::generation::Generation;
+    use sd_notify::NotifyState;
+
+    const REFUSED: &str = "Reload failed (master failed to load or to parse new configuration)!";
+
+    impl Notice {
+        /// The datagram, as `generation` writes it.
+        pub fn datagram(&self, generation: Generation) -> String {
+            use NotifyState as S;
+            let status = |text| generation.notifies_status().then_some(S::Status(text));
+            match self {
+                Self::Ready { pid } => {
+                    let pid = S::MainPid(pid.get().unsigned_abs());
+                    lines([Some(S::Ready), Some(pid), status("Ready.")])
+                }
+                Self::Reloading { monotonic_usec } => {
+                    let usec = generation
+                        .notifies_monotonic()
+                        .then_some(S::MonotonicUsec(i128::from(*monotonic_usec)));
+                    lines([Some(S::Reloading), status("Reloading Configuration."), usec])
+                }
+                Self::ReloadFailed => lines([Some(S::Ready), status("Reload failed!")]),
+                Self::ConfigurationRefused => lines([Some(S::Ready), status(REFUSED)]),
+                // Alone, HAProxy writes fields without a newline.
+                Self::Stopping => S::Stopping.to_string(),
+                Self::Status(text) => S::Status(&one_line(text)).to_string(),
+            }
+        }
+    }
+
+    /// Several fields; where there is only one, HAProxy wrote no newline.
+    fn lines<const N: usize>(fields: [Option<NotifyState<'_>>; N]) -> String {
+        let fields: Vec<String> = fields.iter().flatten().map(ToString::to_string).collect();
+        match fields.as_slice() {
+            [alone] => alone.clone(),
+            several => several.iter().map(|f| format!("{f}\n")).collect(),
+        }
+    }
+
+    /// A newline would start another field.
+    fn one_line(text: &str) -> String {
+        text.replace(['\n', '\r'], " ")
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::super::Notice;
+        use crate::core::generation::Generation;
+        use crate::core::process::Pid;
+
+        #[test]
+        fn each_generation_in_its_own_words() {
+            let g = Generation::haproxy;
+            let reloading = Notice::Reloading { monotonic_usec: 7 };
+            assert_eq!(reloading.datagram(g(2, 6)), "RELOADING=1");
+            assert_eq!(
+                reloading.datagram(g(2, 8)),
+                "RELOADING=1\nSTATUS=Reloading Configuration.\n"
+            );
+            assert_eq!(
+                reloading.datagram(g(3, 0)),
+                "RELOADING=1\nSTATUS=Reloading Configuration.\nMONOTONIC_USEC=7\n"
+            );
+            let ready = Notice::Ready { pid: Pid::new(42).expect("above 0") };
+            assert_eq!(ready.datagram(g(3, 0)), "READY=1\nMAINPID=42\nSTATUS=Ready.\n");
+            assert_eq!(Notice::ReloadFailed.datagram(g(3, 0)), "READY=1\nSTATUS=Reload failed!\n");
+            assert_eq!(
+                Notice::ConfigurationRefused.datagram(Generation::NATIVE),
+                "READY=1\nSTATUS=Reload failed (master failed to load or to parse new \
+                 configuration)!\n"
+            );
+            assert_eq!(Notice::Stopping.datagram(g(1, 8)), "STOPPING=1");
+            let status = Notice::Status("two\nREADY=1".into());
+            assert_eq!(status.datagram(g(3, 0)), "STATUS=two READY=1");
+        }
+    }
+}

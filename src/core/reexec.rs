@@ -1,0 +1,270 @@
+//! What the next master is given: argv, environment, descriptors.
+//!
+//! Pure functions of the table and of what the process was started with, so
+//! that nothing has to be undone when the exec fails.
+
+use super::generation::Generation;
+use super::handover;
+use super::lifecycle::{ExecKind, Hardness};
+use super::process::options;
+use super::table::{OutOfMemory, Table};
+
+/// Says that a master was here before.
+pub const REEXEC: &str = "HAPROXY_MWORKER_REEXEC";
+/// The process table.
+pub const PROCESSES: &str = "HAPROXY_PROCESSES";
+const WAIT_ONLY: &str = "HAPROXY_MWORKER_WAIT_ONLY";
+const LOAD_SUCCESS: &str = "HAPROXY_LOAD_SUCCESS";
+
+/// What only masters tell each other, and neither workers nor programs may see.
+pub const INTERNAL: [&str; 4] = [REEXEC, PROCESSES, WAIT_ONLY, LOAD_SUCCESS];
+
+/// Where a new worker need not ask for listeners.
+pub const NO_LISTENERS: &[u8] = b"/dev/null";
+
+/// A command line without what a former master put into it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandLine {
+    /// The arguments, the program's name first.
+    pub argv: Vec<Vec<u8>>,
+    /// The PIDs after `-sf` or `-st`.
+    pub old_pids: Vec<i32>,
+    /// `-st`: those PIDs are to leave at once.
+    pub hard: bool,
+    /// The argument of `-x`: where listeners may be asked for.
+    pub listeners_from: Option<Vec<u8>>,
+}
+
+impl CommandLine {
+    /// Takes `-sf`, `-st` and `-x` with their arguments out of `argv`, up to a
+    /// `--`. What isn't a PID among the PIDs is left out.
+    pub fn parse<'a>(argv: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut line = Self::default();
+        let mut args = argv.into_iter().peekable();
+        line.argv.extend(args.next().map(<[u8]>::to_vec));
+        while let Some(arg) = args.next() {
+            match arg {
+                b"--" => {
+                    line.argv.push(arg.to_vec());
+                    line.argv.extend(args.by_ref().map(<[u8]>::to_vec));
+                }
+                b"-sf" | b"-st" => {
+                    line.hard = arg == b"-st";
+                    while let Some(pid) = args.next_if(|a| !a.starts_with(b"-")) {
+                        line.old_pids.extend(pid_of(pid));
+                    }
+                }
+                b"-x" => line.listeners_from = args.next().map(<[u8]>::to_vec),
+                _ => line.argv.push(arg.to_vec()),
+            }
+        }
+        line
+    }
+}
+
+fn pid_of(text: &[u8]) -> Option<i32> {
+    std::str::from_utf8(text).ok()?.parse().ok().filter(|pid| *pid > 0)
+}
+
+/// What the plan is made from, besides the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The first start's command line, stripped.
+    pub argv: &'a [Vec<u8>],
+    /// The user said `-x /dev/null`, so every next start has to.
+    pub no_listeners: bool,
+    /// The environment to hand on, each `NAME=value`.
+    pub environment: &'a [Vec<u8>],
+    /// What for.
+    pub kind: ExecKind,
+    /// How the last load ended.
+    pub load_status: Option<bool>,
+}
+
+/// Everything that the exec takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The arguments; the first is the program, looked for in PATH.
+    pub argv: Vec<Vec<u8>>,
+    /// The environment, each `NAME=value`.
+    pub environment: Vec<Vec<u8>>,
+    /// Descriptors of the table, which have to stay open.
+    pub keep: Vec<i32>,
+}
+
+/// Plans the next exec.
+///
+/// # Errors
+/// Out of memory.
+pub fn plan<T: Table>(
+    table: &T,
+    generation: Generation,
+    request: &Request<'_>,
+) -> Result<Plan, OutOfMemory> {
+    let keep = table
+        .rows()
+        .filter(|(_, p)| p.pid > 0)
+        .flat_map(|(_, p)| p.ipc_fd)
+        .filter(|fd| *fd >= 0)
+        .collect();
+    Ok(Plan {
+        argv: next_argv(table, generation, request),
+        environment: next_environment(table, generation, request)?,
+        keep,
+    })
+}
+
+fn next_argv<T: Table>(table: &T, generation: Generation, request: &Request<'_>) -> Vec<Vec<u8>> {
+    let (program, rest) = match request.argv.split_first() {
+        Some((program, rest)) => (program.clone(), rest),
+        None => (Vec::new(), request.argv),
+    };
+    // Right after the program, in case there is a "--".
+    let mut argv = vec![program];
+    if let ExecKind::Reload(hardness) = request.kind {
+        let option = if hardness == Hardness::Hard { b"-st" } else { b"-sf" };
+        let mut pids = table.rows().filter_map(|(_, p)| p.target()).peekable();
+        if pids.peek().is_some() {
+            argv.push(option.to_vec());
+            argv.extend(pids.map(|pid| pid.to_string().into_bytes()));
+        }
+        if let Some(fd) = current_worker_fd(table)
+            .filter(|_| !request.no_listeners && generation.asks_worker_for_listeners())
+        {
+            argv.push(b"-x".to_vec());
+            argv.push(format!("sockpair@{fd}").into_bytes());
+        }
+    }
+    if request.no_listeners {
+        argv.push(b"-x".to_vec());
+        argv.push(NO_LISTENERS.to_vec());
+    }
+    argv.extend_from_slice(rest);
+    argv
+}
+
+/// The master's end of the socketpair of the worker in service.
+fn current_worker_fd<T: Table>(table: &T) -> Option<i32> {
+    let in_service = |p: &super::process::Process| {
+        p.is(options::WORKER) && !p.is(options::LEAVING | options::INIT) && p.pid > 0
+    };
+    table
+        .rows()
+        .filter(|(_, p)| in_service(p))
+        .last()
+        .map(|(_, p)| p.ipc_fd[0])
+        .filter(|fd| *fd >= 0)
+}
+
+fn next_environment<T: Table>(
+    table: &T,
+    generation: Generation,
+    request: &Request<'_>,
+) -> Result<Vec<Vec<u8>>, OutOfMemory> {
+    let mut environment = without(request.environment, &INTERNAL);
+    let mut set = |name: &str, value: &[u8]| {
+        environment.push([name.as_bytes(), b"=", value].concat());
+    };
+    set(REEXEC, b"1");
+    if request.kind == ExecKind::Wait {
+        set(WAIT_ONLY, b"1");
+        if let Some(success) = request.load_status.filter(|_| generation.hands_over_load_status()) {
+            set(LOAD_SUCCESS, if success { b"1" } else { b"0" });
+        }
+    }
+    set(PROCESSES, &handover::write(table, generation)?);
+    Ok(environment)
+}
+
+/// The name of a `NAME=value`.
+fn name_of(variable: &[u8]) -> &[u8] {
+    variable.split(|b| *b == b'=').next().unwrap_or_default()
+}
+
+/// `environment` without the variables `names`.
+pub fn without(environment: &[Vec<u8>], names: &[&str]) -> Vec<Vec<u8>> {
+    environment
+        .iter()
+        .filter(|v| !names.iter().any(|n| n.as_bytes() == name_of(v)))
+        .cloned()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::process::Process;
+    use crate::core::table::PlainTable;
+
+    const V3_0: Generation = Generation::haproxy(3, 0);
+
+    fn strings(items: &[&str]) -> Vec<Vec<u8>> {
+        items.iter().map(|i| i.as_bytes().to_vec()).collect()
+    }
+
+    fn table() -> PlainTable {
+        let mut table = PlainTable::default();
+        for (pid, options, fd) in [
+            (1, options::MASTER, 8),
+            (20, options::WORKER | options::LEAVING, 9),
+            (21, options::WORKER, 10),
+            (-1, options::WORKER, 11),
+        ] {
+            let process = Process { pid, options, ipc_fd: [fd, -1], ..Process::default() };
+            table.append(process, b"", b"3").expect("memory");
+        }
+        table
+    }
+
+    fn planned(kind: ExecKind, argv: &[&str], no_listeners: bool) -> Plan {
+        let request = Request {
+            argv: &strings(argv),
+            no_listeners,
+            environment: &strings(&["A=1", "HAPROXY_LOAD_SUCCESS=1", "HAPROXY_PROCESSES=old"]),
+            kind,
+            load_status: Some(false),
+        };
+        plan(&table(), V3_0, &request).expect("memory")
+    }
+
+    #[test]
+    fn options_stand_right_after_the_program() {
+        let soft = ExecKind::Reload(Hardness::Soft);
+        let argv = planned(soft, &["p", "-W", "--", "x"], false).argv;
+        assert_eq!(argv, strings(&["p", "-sf", "20", "21", "-x", "sockpair@10", "-W", "--", "x"]));
+        let hard = ExecKind::Reload(Hardness::Hard);
+        let argv = planned(hard, &["p", "-W"], true).argv;
+        assert_eq!(argv, strings(&["p", "-st", "20", "21", "-x", "/dev/null", "-W"]));
+        let argv = planned(ExecKind::Wait, &["p", "-W"], false).argv;
+        assert_eq!(argv, strings(&["p", "-W"]));
+    }
+
+    #[test]
+    fn environment_is_replaced_not_piled_up() {
+        let plan = planned(ExecKind::Wait, &["p"], false);
+        let row = "type=w;fd=10;cfd=-1;pid=21;reloads=0;failedreloads=0;timestamp=-1;id=;version=3";
+        assert_eq!(
+            plan.environment.get(..4),
+            Some(&*strings(&[
+                "A=1",
+                "HAPROXY_MWORKER_REEXEC=1",
+                "HAPROXY_MWORKER_WAIT_ONLY=1",
+                "HAPROXY_LOAD_SUCCESS=0",
+            ]))
+        );
+        let last = plan.environment.last().map(|v| String::from_utf8_lossy(v).into_owned());
+        assert!(last.is_some_and(|v| v.starts_with("HAPROXY_PROCESSES=|") && v.ends_with(row)));
+        assert_eq!(plan.keep, [8, 9, 10], "a row that was never forked has nothing to keep");
+    }
+
+    #[test]
+    fn what_a_former_master_added_is_taken_out() {
+        let argv = ["p", "-sf", "3", "x", "0", "-x", "sockpair@4", "-W", "--", "-sf", "9"];
+        let line = CommandLine::parse(argv.iter().map(|a| a.as_bytes()));
+        assert_eq!(line.argv, strings(&["p", "-W", "--", "-sf", "9"]));
+        assert_eq!((line.old_pids, line.hard), (vec![3], false));
+        assert_eq!(line.listeners_from.as_deref(), Some(&b"sockpair@4"[..]));
+        assert!(CommandLine::parse([&b"p"[..], b"-st", b"7"]).hard);
+        assert_eq!(CommandLine::parse([&b"p"[..], b"-x"]).listeners_from, None);
+    }
+}

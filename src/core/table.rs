@@ -1,0 +1,179 @@
+//! What the core needs of a process table, and a plain one.
+//!
+//! In a HAProxy build the table is HAProxy's own `proc_list`, which its C code
+//! walks and writes; [`crate::capi`] has that form. There is never a copy.
+
+use super::process::{Process, options};
+
+/// The rows could not be had: out of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+/// A list of rows. A handle stays good until its row is released.
+pub trait Table {
+    /// Names a row.
+    type Row: Copy + Eq + std::fmt::Debug;
+
+    /// The first row.
+    fn first(&self) -> Option<Self::Row>;
+    /// The row after `row`.
+    fn next(&self, row: Self::Row) -> Option<Self::Row>;
+    /// A copy of its numbers.
+    fn load(&self, row: Self::Row) -> Process;
+    /// Writes its numbers.
+    fn store(&mut self, row: Self::Row, process: Process);
+    /// Its name (programs have one), or nothing.
+    fn id(&self, row: Self::Row) -> &[u8];
+    /// The version of the binary that it runs, or nothing.
+    fn version(&self, row: Self::Row) -> &[u8];
+    /// Adds a row at the end.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; the table is as before then.
+    fn append(
+        &mut self,
+        process: Process,
+        id: &[u8],
+        version: &[u8],
+    ) -> Result<Self::Row, OutOfMemory>;
+    /// Takes the row out of the list; it lives on until it is released.
+    fn unlink(&mut self, row: Self::Row);
+
+    /// Every row, with its numbers.
+    fn rows(&self) -> Rows<'_, Self>
+    where
+        Self: Sized,
+    {
+        Rows { table: self, next: self.first() }
+    }
+
+    /// The first row whose numbers please `wanted`.
+    fn find(&self, wanted: impl Fn(&Process) -> bool) -> Option<Self::Row>
+    where
+        Self: Sized,
+    {
+        self.rows().find(|(_, process)| wanted(process)).map(|(row, _)| row)
+    }
+
+    /// The master's row.
+    fn master(&self) -> Option<Self::Row>
+    where
+        Self: Sized,
+    {
+        self.find(|p| p.is(options::MASTER))
+    }
+
+    /// The worker that has been forked but has not said READY.
+    fn starting(&self) -> Option<Self::Row>
+    where
+        Self: Sized,
+    {
+        self.find(Process::is_starting)
+    }
+
+    /// Changes the numbers of every row.
+    fn for_each(&mut self, change: impl Fn(&mut Process))
+    where
+        Self: Sized,
+    {
+        let mut at = self.first();
+        while let Some(row) = at {
+            at = self.next(row);
+            let mut process = self.load(row);
+            change(&mut process);
+            self.store(row, process);
+        }
+    }
+}
+
+/// Walks a table.
+pub struct Rows<'a, T: Table> {
+    table: &'a T,
+    next: Option<T::Row>,
+}
+
+impl<T: Table> Iterator for Rows<'_, T> {
+    type Item = (T::Row, Process);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.next?;
+        self.next = self.table.next(row);
+        Some((row, self.table.load(row)))
+    }
+}
+
+/// A plain table, for tests and for exploring the lifecycle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PlainTable {
+    rows: Vec<PlainRow>,
+    last_key: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct PlainRow {
+    key: u32,
+    process: Process,
+    id: Vec<u8>,
+    version: Vec<u8>,
+}
+
+impl PlainTable {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn at(&self, key: u32) -> Option<&PlainRow> {
+        self.rows.iter().find(|r| r.key == key)
+    }
+}
+
+impl Table for PlainTable {
+    type Row = u32;
+
+    fn first(&self) -> Option<u32> {
+        self.rows.first().map(|r| r.key)
+    }
+
+    fn next(&self, row: u32) -> Option<u32> {
+        self.rows.iter().skip_while(|r| r.key != row).nth(1).map(|r| r.key)
+    }
+
+    fn load(&self, row: u32) -> Process {
+        self.at(row).map(|r| r.process).unwrap_or_default()
+    }
+
+    fn store(&mut self, row: u32, process: Process) {
+        if let Some(r) = self.rows.iter_mut().find(|r| r.key == row) {
+            r.process = process;
+        }
+    }
+
+    fn id(&self, row: u32) -> &[u8] {
+        self.at(row).map_or(&[], |r| &r.id)
+    }
+
+    fn version(&self, row: u32) -> &[u8] {
+        self.at(row).map_or(&[], |r| &r.version)
+    }
+
+    fn append(&mut self, process: Process, id: &[u8], version: &[u8]) -> Result<u32, OutOfMemory> {
+        self.last_key = self.last_key.wrapping_add(1);
+        self.rows.push(PlainRow {
+            key: self.last_key,
+            process,
+            id: id.to_vec(),
+            version: version.to_vec(),
+        });
+        Ok(self.last_key)
+    }
+
+    fn unlink(&mut self, row: u32) {
+        self.rows.retain(|r| r.key != row);
+    }
+}
