@@ -27,10 +27,12 @@ impl MasterCli {
         self
     }
 
-    /// Sends one line and reads the whole answer, up to the end of the connection.
+    /// Sends one line and no more, and reads the whole answer, up to the end of the
+    /// connection. A master CLI closes only once its client has sent its last.
     pub fn try_ask(&self, line: &str) -> io::Result<String> {
         let mut session = self.session()?;
         session.send(&format!("{line}\n"))?;
+        session.finish_sending()?;
         session.read_to_end()
     }
 
@@ -50,8 +52,8 @@ impl MasterCli {
     }
 }
 
-/// One connection. Not interactive until `prompt` has been sent: without it the other side
-/// closes after the first line.
+/// One connection. Without a `prompt` sent first, a worker's CLI closes after the first
+/// line; a master's goes on until [`Session::finish_sending`].
 #[derive(Debug)]
 pub struct Session {
     stream: UnixStream,

@@ -53,6 +53,11 @@ impl Host {
         self.place.dir.path()
     }
 
+    /// The value of [`MARKER`] its processes carry.
+    pub fn marker(&self) -> &str {
+        &self.place.marker
+    }
+
     /// A path in its folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir().join(name)
@@ -268,6 +273,13 @@ impl Proxy {
     /// Where it lives.
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// Goes on with a descendant that has been orphaned, e.g. the master that a process
+    /// started with `-D` left behind.
+    pub fn follow(&mut self, pid: Pid) {
+        self.pid = pid;
+        self.exit = None;
     }
 
     /// What it and its children wrote to stderr so far.

@@ -87,6 +87,9 @@ impl fmt::Display for Message {
 }
 
 /// The receiving socket, and everything received so far.
+///
+/// It must be read along: the kernel queues `net.unix.max_dgram_qlen` datagrams, 10 as a
+/// rule, and a master which sends one more blocks until there is room.
 #[derive(Debug)]
 pub struct NotifySocket {
     socket: UnixDatagram,

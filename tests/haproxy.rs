@@ -1,0 +1,35 @@
+//! HAProxy with its own master-worker code and HAProxy with ours, driven alike.
+//!
+//! A scenario drives one binary and writes down what could be observed, less what differs
+//! from run to run. It runs on the stock binary first, then on ours, and both transcripts
+//! must be equal but for the differences listed in `haproxy/differences.rs`.
+//!
+//! The binaries come from `MWORKER_HAPROXY_STOCK` and `MWORKER_HAPROXY_OURS`; `make test`
+//! builds them and sets both.
+
+#[path = "haproxy/cli.rs"]
+mod cli;
+#[path = "haproxy/compare.rs"]
+mod compare;
+#[path = "haproxy/daemon.rs"]
+mod daemon;
+#[path = "haproxy/differences.rs"]
+mod differences;
+#[path = "haproxy/failure.rs"]
+mod failure;
+#[path = "haproxy/handover.rs"]
+mod handover;
+#[path = "haproxy/notify.rs"]
+mod notify;
+#[path = "haproxy/programs.rs"]
+mod programs;
+#[path = "haproxy/reload.rs"]
+mod reload;
+#[path = "haproxy/run.rs"]
+mod run;
+#[path = "haproxy/start.rs"]
+mod start;
+#[path = "haproxy/stop.rs"]
+mod stop;
+#[path = "haproxy/text.rs"]
+mod text;

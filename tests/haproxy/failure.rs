@@ -1,0 +1,133 @@
+//! Workers that die, and what the master makes of it.
+
+use mworker_kit::{Signal, procfs};
+
+use crate::compare::scenario;
+
+#[test]
+fn current_worker_killed() {
+    scenario("current_worker_killed", |run| {
+        run.start();
+        run.note_events();
+        Signal::KILL.send(run.worker());
+        run.note_exit();
+    });
+}
+
+/// The old ones go too: exit-on-failure spares nobody.
+#[test]
+fn current_worker_killed_with_old_ones() {
+    scenario("current_worker_killed_with_old_ones", |run| {
+        run.start();
+        let held = run.hold();
+        run.reload(Signal::USR2);
+        run.note_events();
+        Signal::KILL.send(run.worker());
+        run.note_exit();
+        drop(held);
+    });
+}
+
+#[test]
+fn old_worker_killed() {
+    scenario("old_worker_killed", |run| {
+        run.start();
+        let held = run.hold();
+        run.reload(Signal::USR2);
+        run.note_events();
+        Signal::KILL.send(run.rows_of("# old workers")[0].pid);
+        run.wait_old_workers(0);
+        run.note_events();
+        run.note_request();
+        run.note_cli("show proc");
+        run.reload(Signal::USR2);
+        run.wait_old_workers(0);
+        run.note_events();
+        run.note_request();
+        drop(held);
+    });
+}
+
+/// Ends by a signal sent to the worker, past its master.
+fn worker_gets(name: &str, signal: Signal) {
+    scenario(name, |run| {
+        run.start();
+        run.note_events();
+        signal.send(run.worker());
+        run.note_exit();
+    });
+}
+
+#[test]
+fn worker_gets_term() {
+    worker_gets("worker_gets_term", Signal::TERM);
+}
+
+#[test]
+fn worker_gets_int() {
+    worker_gets("worker_gets_int", Signal::INT);
+}
+
+#[test]
+fn worker_gets_usr1() {
+    worker_gets("worker_gets_usr1", Signal::USR1);
+}
+
+/// The last worker is gone, so the master goes, whatever the option says.
+#[test]
+fn no_exit_on_failure_alone() {
+    scenario("no_exit_on_failure_alone", |run| {
+        run.write_config(&run.config("    master-worker no-exit-on-failure", ""));
+        run.start();
+        run.note_events();
+        Signal::KILL.send(run.worker());
+        run.note_exit();
+    });
+}
+
+/// 3.0 forgets the option: the image which waits does not read the configuration.
+#[test]
+fn no_exit_on_failure_with_old_worker() {
+    scenario("no_exit_on_failure_with_old_worker", |run| {
+        run.write_config(&run.config("    master-worker no-exit-on-failure", ""));
+        run.start();
+        let held = run.hold();
+        run.reload(Signal::USR2);
+        run.note_events();
+        Signal::KILL.send(run.worker());
+        run.note_exit();
+        drop(held);
+    });
+}
+
+/// A master that is killed leaves no worker behind, not even one with connections.
+#[test]
+fn master_killed_with_connections() {
+    scenario("master_killed_with_connections", |run| {
+        run.start();
+        let held = run.hold();
+        run.reload(Signal::USR2);
+        run.note_events();
+        run.proxy().signal(Signal::KILL);
+        run.note_exit();
+        drop(held);
+    });
+}
+
+/// A worker stopped for a while is neither lost nor taken for dead.
+#[test]
+fn stopped_worker() {
+    scenario("stopped_worker", |run| {
+        run.start();
+        run.note_events();
+        let worker = run.worker();
+        Signal::STOP.send(worker);
+        mworker_kit::wait_until(mworker_kit::PATIENCE, "the worker to be stopped", || {
+            procfs::stat(worker).is_ok_and(|stat| stat.state == 'T')
+        });
+        run.note_cli("show proc");
+        run.note_events();
+        Signal::CONT.send(worker);
+        run.note_request();
+    });
+}

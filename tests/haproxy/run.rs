@@ -1,0 +1,655 @@
+//! One binary being driven, and the transcript of what was seen.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use mworker_kit::signal::master_ready;
+use mworker_kit::{
+    Backend, Host, Launch, MasterCli, NotifySocket, PATIENCE, Pid, Port, Proxy, Signal, http,
+    procfs, try_wait_for, wait_until,
+};
+
+use crate::text::{LogLine, Names, log_lines};
+
+/// A row of `show proc`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub section: String,
+    pub pid: Pid,
+    pub kind: String,
+    pub reloads: u32,
+}
+
+/// A scenario's view of the binary under test.
+pub struct Run {
+    binary: PathBuf,
+    pub host: Host,
+    pub notify: NotifySocket,
+    /// Where the frontend of mode http listens.
+    pub http: Port,
+    /// Where the frontend of mode tcp listens; what it takes is echoed.
+    pub tcp: Port,
+    /// A spare one.
+    pub other: Port,
+    echo: Backend,
+    proxy: Option<Proxy>,
+    master: Pid,
+    names: Names,
+    lines: Vec<String>,
+    /// How many messages of stderr the transcript has dealt with.
+    logged: usize,
+    workers: usize,
+    children: usize,
+    reloads: u32,
+}
+
+impl Run {
+    pub fn new(binary: &Path) -> Run {
+        let host = Host::new();
+        let mut names = Names::default();
+        names.word(&host.dir().to_string_lossy(), "dir");
+        names.word(&binary.to_string_lossy(), "haproxy");
+        names.word(&version(binary), "version");
+        let (http, tcp, other) = (Port::reserve(), Port::reserve(), Port::reserve());
+        names.number(http.number().into(), "http port");
+        names.number(tcp.number().into(), "tcp port");
+        names.number(other.number().into(), "other port");
+        let echo = Backend::echo();
+        names.number(echo.addr().port().into(), "echo port");
+        names.number(std::process::id().into(), "test");
+        names.word(host.marker(), "marker");
+        let notify = NotifySocket::at_path(&host);
+        Run {
+            binary: binary.to_owned(),
+            host,
+            notify,
+            http,
+            tcp,
+            other,
+            echo,
+            proxy: None,
+            master: 0,
+            names,
+            lines: Vec::new(),
+            logged: 0,
+            workers: 0,
+            children: 0,
+            reloads: 0,
+        }
+    }
+
+    // ----- configuration and start
+
+    /// The usual configuration, with lines added to its global section and sections added
+    /// to its end.
+    pub fn config(&self, global: &str, sections: &str) -> String {
+        format!(
+            "global\n    maxconn 200\n    nbthread 2\n    stats socket {stats} level admin\n{global}\n\
+             defaults\n    timeout connect 10s\n    timeout client 60s\n    timeout server 60s\n\
+             frontend web\n    mode http\n    bind {http}\n    \
+             http-request return status 200 content-type text/plain lf-string \"%pid\"\n\
+             listen line\n    mode tcp\n    bind {tcp}\n    server echo {echo}\n{sections}\n",
+            stats = self.host.path("stats.sock").display(),
+            http = self.http.addr(),
+            tcp = self.tcp.addr(),
+            echo = self.echo.addr(),
+        )
+    }
+
+    /// Writes the configuration file.
+    pub fn write_config(&self, text: &str) {
+        self.host.write("haproxy.cfg", text);
+    }
+
+    /// Writes the usual configuration.
+    pub fn write_usual_config(&self) {
+        self.write_config(&self.config("", ""));
+    }
+
+    /// Breaks the configuration: an unknown keyword.
+    pub fn write_broken_config(&self) {
+        self.write_config(&self.config("    no-such-keyword", ""));
+    }
+
+    /// The binary with arguments, the configuration file and the notify socket.
+    pub fn launch(&self, args: &[&str]) -> Launch {
+        self.host
+            .launch(&self.binary)
+            .args(args)
+            .arg("-f")
+            .arg(self.host.path("haproxy.cfg"))
+            .env("NOTIFY_SOCKET", self.notify.address())
+    }
+
+    /// `-S SOCKET` of the master CLI.
+    pub fn master_socket(&self) -> String {
+        self.host.master_socket().to_string_lossy().into_owned()
+    }
+
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Starts another process after the first has ended.
+    pub fn respawn(&mut self, launch: Launch) {
+        self.proxy = None;
+        self.reloads = 0;
+        for name in ["proxy.err", "proxy.out"] {
+            let _ = std::fs::remove_file(self.host.path(name));
+        }
+        self.logged = 0;
+        self.master = 0;
+        self.spawn(launch);
+    }
+
+    /// Like [`Run::respawn`], and waits until it serves.
+    pub fn restart_as(&mut self, launch: Launch) {
+        self.respawn(launch);
+        self.settle();
+    }
+
+    /// Starts with an environment that may lead anywhere: notes whether it serves, lets it
+    /// reload and stop if so, and how it ended.
+    pub fn start_odd(&mut self, launch: Launch) {
+        self.respawn(launch);
+        let serves = try_wait_for(PATIENCE, || {
+            if self.proxy().try_exit().is_some() {
+                return Some(false);
+            }
+            let cli = self.cli().within(Duration::from_secs(2));
+            let answer = master_ready(self.master).then(|| cli.try_ask("show proc").ok())??;
+            (!rows(&answer).is_empty()).then_some(true)
+        });
+        self.note("serves", format!("{serves:?}"));
+        if serves == Some(true) {
+            self.note_cli("show proc");
+            self.note_request();
+            Signal::TERM.send(self.master);
+        }
+        self.note_exit();
+    }
+
+    /// Starts a process whose readiness is not waited for.
+    pub fn spawn(&mut self, launch: Launch) {
+        let proxy = launch.spawn();
+        self.name_master(proxy.pid());
+        self.proxy = Some(proxy);
+    }
+
+    /// Goes on with a master that was forked by what [`Run::spawn`] started.
+    pub fn follow(&mut self, master: Pid) {
+        self.name_master(master);
+        self.proxy().follow(master);
+    }
+
+    fn name_master(&mut self, pid: Pid) {
+        let name = if self.master == 0 { "master" } else { "daemon" };
+        self.master = pid;
+        self.names.number(pid as u64, name);
+    }
+
+    /// Starts with `-Ws -S`, the usual configuration if none was written, and waits until it
+    /// serves.
+    pub fn start(&mut self) {
+        if !self.host.path("haproxy.cfg").exists() {
+            self.write_usual_config();
+        }
+        let socket = self.master_socket();
+        let launch = self.launch(&["-Ws", "-S", &socket]);
+        self.start_as(launch);
+    }
+
+    /// Starts this and waits until it serves.
+    pub fn start_as(&mut self, launch: Launch) {
+        self.spawn(launch);
+        self.settle();
+    }
+
+    // ----- what it does
+
+    /// The process: the master, most of the time.
+    pub fn master(&self) -> Pid {
+        self.master
+    }
+
+    pub fn proxy(&mut self) -> &mut Proxy {
+        self.proxy.as_mut().expect("a process was started")
+    }
+
+    pub fn cli(&self) -> MasterCli {
+        MasterCli::new(self.host.master_socket())
+    }
+
+    /// Waits until the master serves its CLI, would act on a signal, and has counted the
+    /// reloads asked for so far. The answer alone would do from 3.1 on; before that, an
+    /// image which is about to be replaced loses signals.
+    #[track_caller]
+    pub fn settle(&mut self) {
+        let (master, reloads, cli) = (self.master, self.reloads, self.cli());
+        let cli = cli.within(Duration::from_secs(2));
+        let settled = try_wait_for(PATIENCE, || {
+            // Read along, or the queue fills up and the master blocks.
+            self.notify.messages();
+            let answer = master_ready(master).then(|| cli.try_ask("show proc").ok())??;
+            (rows(&answer).first()?.reloads == reloads && master_ready(master)).then_some(())
+        });
+        assert!(settled.is_some(), "master {master} did not settle after {reloads} reloads");
+        self.learn();
+    }
+
+    /// Sends a signal which reloads, waits for the new master to serve, and for the workers
+    /// told to leave to have closed their listeners.
+    #[track_caller]
+    pub fn reload(&mut self, signal: Signal) {
+        self.reloads += 1;
+        signal.send(self.master);
+        self.settle();
+        self.wait_leaving();
+    }
+
+    /// Reloads over the CLI, and notes the answer.
+    #[track_caller]
+    pub fn reload_over_cli(&mut self, command: &str) {
+        self.reloads += 1;
+        let answer = self.cli().ask(command);
+        self.settle();
+        self.note_text(&format!("answer to {command}"), &answer);
+        self.wait_leaving();
+    }
+
+    /// Waits until the workers told to leave no longer listen, or are gone.
+    #[track_caller]
+    pub fn wait_leaving(&self) {
+        let old: Vec<Pid> = self.rows_of("# old workers").iter().map(|row| row.pid).collect();
+        wait_until(PATIENCE, "old workers to stop listening", || {
+            old.iter().all(|pid| !listens(*pid))
+        });
+    }
+
+    /// All rows of `show proc`.
+    #[track_caller]
+    pub fn rows(&self) -> Vec<Row> {
+        rows(&self.cli().ask("show proc"))
+    }
+
+    #[track_caller]
+    pub fn rows_of(&self, section: &str) -> Vec<Row> {
+        let rows = self.rows();
+        rows.into_iter().filter(|row| row.section == section).collect()
+    }
+
+    /// The current worker.
+    #[track_caller]
+    pub fn worker(&self) -> Pid {
+        let rows = self.rows_of("# workers");
+        assert_eq!(rows.len(), 1, "more or less than one current worker: {rows:?}");
+        rows[0].pid
+    }
+
+    /// Waits until the master knows of so many old workers.
+    #[track_caller]
+    pub fn wait_old_workers(&self, count: usize) {
+        let what = format!("{count} old workers to be left");
+        wait_until(PATIENCE, &what, || self.rows_of("# old workers").len() == count);
+    }
+
+    /// Opens a connection through the current worker, which keeps that worker from leaving
+    /// until it is dropped.
+    #[track_caller]
+    pub fn hold(&self) -> Held {
+        let stream = TcpStream::connect(self.tcp.addr()).expect("connect to the tcp frontend");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set_read_timeout");
+        let mut held = Held { stream: BufReader::new(stream) };
+        assert!(held.works(), "a fresh connection does not echo");
+        held
+    }
+
+    /// Notes who answers a request.
+    pub fn note_request(&mut self) {
+        self.learn();
+        let line = match http::get(self.http.addr(), "/", PATIENCE) {
+            Ok(answer) => {
+                let pid = answer.body.trim().parse().unwrap_or(0);
+                format!("request: {} by {}", answer.status, self.names.pid(pid))
+            }
+            Err(err) => format!("request: {:?}", err.kind()),
+        };
+        self.lines.push(line);
+    }
+
+    // ----- what is written down
+
+    /// Begins a step; the headings show where in the scenario a difference is.
+    pub fn step(&mut self, heading: &str) {
+        self.lines.push(format!("== {heading}"));
+    }
+
+    /// Notes a fact.
+    pub fn note(&mut self, what: &str, value: impl std::fmt::Display) {
+        self.learn();
+        let value = self.names.normalise(&value.to_string());
+        self.lines.push(format!("{what}: {value}"));
+    }
+
+    /// Notes a text line by line.
+    pub fn note_text(&mut self, what: &str, text: &str) {
+        self.learn();
+        self.lines.push(format!("{what}:"));
+        for line in text.lines() {
+            self.lines.push(format!("    {}|", self.names.normalise(line)));
+        }
+        if !text.is_empty() && !text.ends_with('\n') {
+            self.lines.push("    (no newline at the end)".to_owned());
+        }
+    }
+
+    /// Notes the notifications since the last time.
+    pub fn note_notify(&mut self) {
+        self.learn();
+        let messages = self.notify.take();
+        if messages.is_empty() {
+            self.lines.push("notify: nothing".to_owned());
+        }
+        for message in messages {
+            let text = message.normalised(|pid| self.names.pid(pid));
+            let sender = if message.sender == self.master {
+                String::new()
+            } else {
+                format!(" (from {})", self.names.pid(message.sender))
+            };
+            self.lines.push(format!("notify: {text}{sender}"));
+        }
+    }
+
+    /// Notes the messages of the master on stderr since the last time. Those of workers and
+    /// programs are left out: they come when they come.
+    pub fn note_stderr(&mut self) {
+        self.learn();
+        let lines = self.new_log_lines();
+        let mut texts: Vec<String> = lines
+            .iter()
+            .filter(|line| line.pid == self.master)
+            .map(|line| self.log_text(line))
+            .collect();
+        if texts.is_empty() {
+            self.lines.push("stderr: nothing".to_owned());
+        }
+        // Processes that end at the same time are reaped in any order.
+        for run in texts.chunk_by_mut(|a, b| exited(a) && exited(b)) {
+            run.sort();
+        }
+        self.lines.extend(texts);
+    }
+
+    /// Notes the messages of children on stderr since the last time, sorted.
+    pub fn note_stderr_of_children(&mut self) {
+        self.learn();
+        let lines = self.new_log_lines();
+        let mut texts: Vec<String> = lines
+            .iter()
+            .filter(|line| line.pid != self.master)
+            .map(|line| format!("{} {}", self.names.pid(line.pid), self.log_text(line)))
+            .collect();
+        texts.sort();
+        self.lines.extend(texts);
+    }
+
+    fn log_text(&self, line: &LogLine) -> String {
+        let text = self.names.normalise(&line.text).replace('\n', " \\n ");
+        format!("stderr: [{}] {text}", line.level)
+    }
+
+    fn new_log_lines(&mut self) -> Vec<LogLine> {
+        let stderr = self.proxy().stderr();
+        let mut lines = log_lines(&stderr);
+        let new = lines.split_off(self.logged.min(lines.len()));
+        self.logged += new.len();
+        new
+    }
+
+    /// Notes notifications and stderr.
+    pub fn note_events(&mut self) {
+        self.note_notify();
+        self.note_stderr();
+    }
+
+    /// Asks the master CLI, and notes the answer.
+    #[track_caller]
+    pub fn note_cli(&mut self, command: &str) {
+        let answer = self.cli().ask(command);
+        let command = self.names.normalise(command);
+        self.note_text(&format!("cli '{command}'"), &answer);
+    }
+
+    /// Waits for the master to end, notes how, what it said last, and what is left.
+    #[track_caller]
+    pub fn note_exit(&mut self) {
+        let status = self.proxy().wait_exit(PATIENCE);
+        self.lines.push(format!("exit: {}", describe(status)));
+        let left = try_wait_for(PATIENCE, || self.host.processes().is_empty().then_some(()));
+        assert!(left.is_some(), "left after the exit: {:?}", self.host.processes());
+        self.note_events();
+    }
+
+    /// Notes the arguments a process was executed with.
+    #[track_caller]
+    pub fn note_cmdline(&mut self, pid: Pid) {
+        let cmdline = procfs::cmdline(pid).expect("a living process").join(" ");
+        let name = self.names.pid(pid);
+        self.note(&format!("argv of {name}"), cmdline);
+    }
+
+    /// Notes the environment a process was executed with: names, and HAProxy's values.
+    #[track_caller]
+    pub fn note_environ(&mut self, pid: Pid) {
+        let mut entries: Vec<String> = procfs::environ(pid)
+            .expect("a living process")
+            .into_iter()
+            .map(|(name, value)| match name.starts_with("HAPROXY_") {
+                true => format!("{name}={value}"),
+                false => name,
+            })
+            .collect();
+        entries.sort();
+        let name = self.names.pid(pid);
+        self.note_text(&format!("environment of {name}"), &(entries.join("\n") + "\n"));
+    }
+
+    /// Notes the open descriptors of a process, by kind and count.
+    #[track_caller]
+    pub fn note_descriptors(&mut self, pid: Pid) {
+        self.learn();
+        self.wait_cli_idle();
+        let text = self.descriptors(pid).join("\n") + "\n";
+        let name = self.names.pid(pid);
+        self.note_text(&format!("descriptors of {name}"), &text);
+    }
+
+    /// The open descriptors of a process, by kind and count.
+    #[track_caller]
+    pub fn descriptors(&self, pid: Pid) -> Vec<String> {
+        let mut kinds: Vec<String> = procfs::descriptors(pid)
+            .expect("a living process")
+            .into_iter()
+            .map(|descriptor| self.names.normalise(&descriptor.kind))
+            .collect();
+        kinds.sort();
+        kinds.chunk_by(|a, b| a == b).map(|same| format!("{} x {}", same.len(), same[0])).collect()
+    }
+
+    /// Waits until the master has closed the connections of our own questions. What a
+    /// listener accepted bears its path.
+    #[track_caller]
+    pub fn wait_cli_idle(&self) {
+        let accepted = format!("unix stream {}", self.master_socket());
+        wait_until(PATIENCE, "the master to close the last CLI connection", || {
+            procfs::descriptors(self.master).is_ok_and(|all| {
+                !all.iter().any(|descriptor| descriptor.kind.starts_with(&accepted))
+            })
+        });
+    }
+
+    /// Waits until a message with this text has been written.
+    #[track_caller]
+    pub fn wait_stderr(&mut self, text: &str) {
+        wait_until(PATIENCE, &format!("'{text}' on stderr"), || {
+            self.proxy().stderr().contains(text)
+        });
+    }
+
+    /// Waits until a child has executed this program.
+    #[track_caller]
+    pub fn wait_executed(&self, program: &str) -> Pid {
+        let found = try_wait_for(PATIENCE, || {
+            procfs::children(self.master).into_iter().rev().find(|pid| {
+                procfs::cmdline(*pid)
+                    .is_ok_and(|cmdline| cmdline.first().is_some_and(|name| name == program))
+            })
+        });
+        found.unwrap_or_else(|| panic!("no child of {} executed {program}", self.master))
+    }
+
+    /// Notes what a process does with signals.
+    #[track_caller]
+    pub fn note_signals(&mut self, pid: Pid) {
+        let sets = procfs::signals(pid).expect("a living process");
+        let name = self.names.pid(pid);
+        self.note(&format!("{name} blocks"), sets.blocked);
+        self.note(&format!("{name} catches"), sets.caught);
+        self.note(&format!("{name} ignores"), sets.ignored);
+    }
+
+    /// Gives names to children as they turn up: workers and programs as the master's
+    /// messages tell of them, others in the order of their start.
+    pub fn learn(&mut self) {
+        let Some(proxy) = &self.proxy else { return };
+        for line in log_lines(&proxy.stderr()) {
+            let Some((what, pid)) = forked(&line.text) else { continue };
+            if self.names.knows(pid) {
+                continue;
+            }
+            if what == "worker" {
+                self.workers += 1;
+                self.names.number(pid as u64, &format!("w{}", self.workers));
+            } else {
+                self.children += 1;
+                self.names.number(pid as u64, &format!("p{}", self.children));
+            }
+        }
+        for pid in procfs::children(self.master) {
+            if !self.names.knows(pid) {
+                self.children += 1;
+                self.names.number(pid as u64, &format!("child{}", self.children));
+            }
+        }
+    }
+
+    /// What a process is called.
+    pub fn called(&mut self, pid: Pid) -> String {
+        self.learn();
+        self.names.pid(pid)
+    }
+
+    /// How many reloads were asked for by other means than [`Run::reload`].
+    pub fn count_reloads(&mut self, more: u32) {
+        self.reloads += more;
+    }
+
+    pub fn into_transcript(self) -> Vec<String> {
+        self.lines
+    }
+}
+
+/// A connection through the tcp frontend.
+pub struct Held {
+    stream: BufReader<TcpStream>,
+}
+
+impl Held {
+    /// Whether it still echoes.
+    pub fn works(&mut self) -> bool {
+        let mut back = String::new();
+        self.stream.get_mut().write_all(b"still there?\n").is_ok()
+            && self.stream.read_line(&mut back).is_ok()
+            && back == "still there?\n"
+    }
+}
+
+/// How a process ended.
+pub fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("code {code}"),
+        (None, Some(signal)) => format!("signal {}", Signal(signal)),
+        (None, None) => format!("{status:?}"),
+    }
+}
+
+/// Whether a process has a TCP socket that listens.
+pub fn listens(pid: Pid) -> bool {
+    procfs::descriptors(pid)
+        .is_ok_and(|all| all.iter().any(|descriptor| descriptor.kind.starts_with("tcp listen")))
+}
+
+/// The rows of an answer to `show proc`, the master's first.
+pub fn rows(answer: &str) -> Vec<Row> {
+    let mut section = String::from("# master");
+    let mut rows = Vec::new();
+    for line in answer.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if line.starts_with("# ") {
+            section = line.to_owned();
+        } else if let [pid, kind, reloads, ..] = words[..] {
+            if let (Ok(pid), Ok(reloads)) = (pid.parse(), reloads.parse()) {
+                rows.push(Row { section: section.clone(), pid, kind: kind.to_owned(), reloads });
+            }
+        }
+    }
+    rows
+}
+
+/// Whether a message tells of a fork: what was forked, and its number.
+fn forked(text: &str) -> Option<(&str, Pid)> {
+    let rest = text.strip_prefix("New ")?.strip_suffix(" forked")?;
+    let (what, pid) = rest.rsplit_once('(')?;
+    Some((what.split_whitespace().next()?, pid.strip_suffix(')')?.parse().ok()?))
+}
+
+fn exited(text: &str) -> bool {
+    text.contains(" exited with code ")
+}
+
+/// What the binary calls its version.
+fn version(binary: &Path) -> String {
+    let output = Command::new(binary).arg("-v").output().expect("the binary can be run");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split_whitespace().nth(2).unwrap_or_else(|| panic!("odd -v: {text:?}")).to_owned()
+}
+
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_show_proc() {
+        let answer = "#<PID>          <type>\n\
+                      12   master  3 [failed: 1]   0d00h00m01s     3.0\n\
+                      # workers\n13              worker          0  0d  3.0\n\
+                      # old workers\n14              worker          2  0d  3.0\n# programs\n";
+        let rows: Vec<(String, Pid, u32)> =
+            rows(answer).into_iter().map(|row| (row.section, row.pid, row.reloads)).collect();
+        let row = |section: &str, pid, reloads| (section.to_owned(), pid, reloads);
+        let expected =
+            [row("# master", 12, 3), row("# workers", 13, 0), row("# old workers", 14, 2)];
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn reads_who_was_forked() {
+        assert_eq!(forked("New worker (12) forked"), Some(("worker", 12)));
+        assert_eq!(forked("New program 'a (b)' (13) forked"), Some(("program", 13)));
+        assert_eq!(forked("Loading success."), None);
+    }
+}
