@@ -5,4 +5,6 @@
 //! those before it: [`core`] decides, [`sys`] does, [`capi`] speaks C;
 //! `contrib/haproxy` fits it into HAProxy.
 
+pub mod capi;
 pub mod core;
+pub mod sys;

@@ -55,6 +55,12 @@ impl Generation {
         self.since(3, 1)
     }
 
+    /// The master re-executes itself to wait after a load that succeeded too,
+    /// not only after one that failed.
+    pub const fn waits_after_success(self) -> bool {
+        self.since(2, 5) && !self.has_ready_handshake()
+    }
+
     /// Who is LEAVING once the table is read.
     pub const fn leaving_rule(self) -> LeavingRule {
         if self.is_native() {

@@ -59,6 +59,8 @@ pub struct Report {
 
 struct Row<'a> {
     process: Process,
+    /// Its writer left it to the reader to count the reload: 2.4 and before.
+    uncounted: bool,
     id: &'a [u8],
     version: &'a [u8],
 }
@@ -72,6 +74,7 @@ fn number(value: &[u8]) -> Option<i32> {
 fn parse_row(text: &[u8]) -> Result<Row<'_>, &'static str> {
     let mut process = Process::default();
     let (mut id, mut version): (&[u8], &[u8]) = (&[], &[]);
+    let mut uncounted = false;
     for field in text.split(|b| *b == b';').filter(|f| !f.is_empty()) {
         let Some(equals) = field.iter().position(|b| *b == b'=') else {
             return Err("a field has no '='");
@@ -97,6 +100,10 @@ fn parse_row(text: &[u8]) -> Result<Row<'_>, &'static str> {
                 version = value;
                 continue;
             }
+            b"rpid" => {
+                uncounted = true;
+                continue;
+            }
             b"pid" => &mut process.pid,
             b"fd" => &mut process.ipc_fd[0],
             b"cfd" => &mut process.ipc_fd[1],
@@ -117,7 +124,7 @@ fn parse_row(text: &[u8]) -> Result<Row<'_>, &'static str> {
     if process.reloads < 0 || process.failed_reloads < 0 {
         return Err("a count is below 0");
     }
-    Ok(Row { process, id, version })
+    Ok(Row { process, uncounted, id, version })
 }
 
 /// Reads the rows into `table`. Rows that make no sense are reported and left
@@ -146,7 +153,10 @@ pub fn read<T: Table>(
             }
         });
         match row {
-            Ok(row) => {
+            Ok(mut row) => {
+                if row.uncounted || generation.counts_reloads_on_reading() {
+                    row.process.reloads = row.process.reloads.saturating_add(1);
+                }
                 rows.try_reserve(1).map_err(|_| OutOfMemory)?;
                 rows.push(row);
             }
@@ -173,9 +183,6 @@ pub fn read<T: Table>(
 
 /// Sets LEAVING on the children that a newer worker has replaced, or will.
 fn mark_leaving<T: Table>(table: &mut T, generation: Generation) {
-    if generation.counts_reloads_on_reading() {
-        table.for_each(|p| p.reloads = p.reloads.saturating_add(i32::from(p.pid > 0)));
-    }
     let rule = generation.leaving_rule();
     let newest =
         table.rows().filter(|(_, p)| p.pid > 0).map(|(_, p)| p.reloads).min().unwrap_or_default();
@@ -256,8 +263,9 @@ mod tests {
     #[test]
     fn reads_every_row_format() {
         for (text, fd, cfd, reloads, version) in [
-            ("|type=w;fd=5;pid=11;rpid=1;reloads=2;timestamp=9", 5, -1, 2, ""),
-            ("|type=w;fd=5;pid=11;rpid=1;reloads=2;timestamp=9;id=;version=2.0", 5, -1, 2, "2.0"),
+            // These left it to the reader to count the reload.
+            ("|type=w;fd=5;pid=11;rpid=1;reloads=2;timestamp=9", 5, -1, 3, ""),
+            ("|type=w;fd=5;pid=11;rpid=1;reloads=2;timestamp=9;id=;version=2.0", 5, -1, 3, "2.0"),
             (
                 "|type=w;fd=5;pid=11;reloads=2;failedreloads=3;timestamp=9;id=;version=2.6",
                 5,

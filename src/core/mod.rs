@@ -9,9 +9,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unreachable,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects
+    clippy::indexing_slicing
 )]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod cli;
 pub mod generation;

@@ -13,7 +13,8 @@ use super::table::{OutOfMemory, Table};
 pub const REEXEC: &str = "HAPROXY_MWORKER_REEXEC";
 /// The process table.
 pub const PROCESSES: &str = "HAPROXY_PROCESSES";
-const WAIT_ONLY: &str = "HAPROXY_MWORKER_WAIT_ONLY";
+/// Says that the next image only waits.
+pub const WAIT_ONLY: &str = "HAPROXY_MWORKER_WAIT_ONLY";
 const LOAD_SUCCESS: &str = "HAPROXY_LOAD_SUCCESS";
 
 /// What only masters tell each other, and neither workers nor programs may see.

@@ -112,6 +112,8 @@ pub struct PlainTable {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct PlainRow {
     key: u32,
+    /// False between `unlink` and `release`.
+    listed: bool,
     process: Process,
     id: Vec<u8>,
     version: Vec<u8>,
@@ -120,16 +122,39 @@ struct PlainRow {
 impl PlainTable {
     /// How many rows there are.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.listed().count()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
+    /// Frees a row that has been taken out of the list. False if there is none.
+    pub fn release(&mut self, row: u32) -> bool {
+        let before = self.rows.len();
+        self.rows.retain(|r| r.listed || r.key != row);
+        self.rows.len() < before
+    }
+
+    /// How many rows are out of the list but not released.
+    pub fn unreleased(&self) -> usize {
+        self.rows.len().saturating_sub(self.len())
+    }
+
+    fn listed(&self) -> impl Iterator<Item = &PlainRow> {
+        self.rows.iter().filter(|r| r.listed)
+    }
+
+    // Keys ascend, as rows are only added at the end.
     fn at(&self, key: u32) -> Option<&PlainRow> {
-        self.rows.iter().find(|r| r.key == key)
+        let index = self.rows.binary_search_by_key(&key, |r| r.key).ok()?;
+        self.rows.get(index)
+    }
+
+    fn at_mut(&mut self, key: u32) -> Option<&mut PlainRow> {
+        let index = self.rows.binary_search_by_key(&key, |r| r.key).ok()?;
+        self.rows.get_mut(index)
     }
 }
 
@@ -137,11 +162,12 @@ impl Table for PlainTable {
     type Row = u32;
 
     fn first(&self) -> Option<u32> {
-        self.rows.first().map(|r| r.key)
+        self.listed().next().map(|r| r.key)
     }
 
     fn next(&self, row: u32) -> Option<u32> {
-        self.rows.iter().skip_while(|r| r.key != row).nth(1).map(|r| r.key)
+        let after = self.rows.partition_point(|r| r.key <= row);
+        self.rows.get(after..)?.iter().find(|r| r.listed).map(|r| r.key)
     }
 
     fn load(&self, row: u32) -> Process {
@@ -149,7 +175,7 @@ impl Table for PlainTable {
     }
 
     fn store(&mut self, row: u32, process: Process) {
-        if let Some(r) = self.rows.iter_mut().find(|r| r.key == row) {
+        if let Some(r) = self.at_mut(row) {
             r.process = process;
         }
     }
@@ -166,6 +192,7 @@ impl Table for PlainTable {
         self.last_key = self.last_key.wrapping_add(1);
         self.rows.push(PlainRow {
             key: self.last_key,
+            listed: true,
             process,
             id: id.to_vec(),
             version: version.to_vec(),
@@ -174,6 +201,8 @@ impl Table for PlainTable {
     }
 
     fn unlink(&mut self, row: u32) {
-        self.rows.retain(|r| r.key != row);
+        if let Some(r) = self.at_mut(row) {
+            r.listed = false;
+        }
     }
 }

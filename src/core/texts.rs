@@ -73,11 +73,13 @@ pub(super) fn worker_forked(pid: Pid, handshake: bool) -> String {
     }
 }
 
-pub(super) fn program_forked(id: &str, pid: Pid) -> String {
+/// A program was started.
+pub fn program_forked(id: &str, pid: Pid) -> String {
     format!("New program '{id}' ({pid}) forked")
 }
 
-pub(super) fn program_fork_failed(id: &str, why: &str) -> String {
+/// A program could not be started.
+pub fn program_fork_failed(id: &str, why: &str) -> String {
     format!("Cannot fork program '{id}': {why}.")
 }
 
@@ -93,8 +95,8 @@ pub(super) fn first_load_failed(why: &str) -> String {
     format!("Failed to start: {why}.")
 }
 
-pub(super) const RELOAD_WHILE_LEAVING: &str =
-    "The master process is leaving: the reload is ignored.";
+/// A reload came after the master was told to leave.
+pub const RELOAD_WHILE_LEAVING: &str = "The master process is leaving: the reload is ignored.";
 
 /// Answers a `reload` that came before the last one was done.
 pub const RELOAD_IN_PROGRESS: &str = "Another reload is still in progress.";

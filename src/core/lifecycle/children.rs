@@ -71,9 +71,8 @@ impl Lifecycle {
     ) {
         let process = table.load(row);
         let text = if process.is(options::WORKER) {
-            let exceeded = self.policy.max_reloads.filter(|max| {
-                self.generation.tells_max_reloads() && i64::from(process.reloads) > i64::from(*max)
-            });
+            let tells = self.generation.tells_max_reloads() && self.exceeds_reloads(&process);
+            let exceeded = self.policy.max_reloads.filter(|_| tells);
             texts::former_worker_exited(pid, end, exceeded)
         } else {
             texts::former_program_exited(&name(table, row), pid, end)

@@ -58,6 +58,9 @@ pub enum Event<'a> {
     /// The host's own code has taken a worker's READY and acted on it
     /// (HAProxy 3.1 and later do so in their CLI).
     ReadyTakenByHost,
+    /// The host's start has come to where workers that lived through too many
+    /// reloads are told to leave (HAProxy up to 3.0).
+    EnforceMaxReloads,
     /// The exec returned, which it only does when it fails.
     ExecFailed {
         /// What it was for.

@@ -139,10 +139,23 @@ impl Lifecycle {
             Event::StartFailed { why } => self.start_failed(table, why, now, out),
             Event::Ready { pid } => self.ready(table, pid, now, out),
             Event::ReadyTakenByHost => self.succeeded(table, now, out),
+            Event::EnforceMaxReloads => {
+                kill_where(
+                    table,
+                    |p| p.is(options::WORKER) && self.exceeds_reloads(p),
+                    Signal::Term,
+                    out,
+                );
+            }
             Event::ExecFailed { kind, why } => self.exec_failed(table, kind, why, now, out),
             Event::ChildExited { pid, end } => self.child_exited(table, pid, end, now, out),
             Event::NoChildLeft => self.leave_if_alone(out),
         }
+    }
+
+    /// It lived through more reloads than a worker may.
+    fn exceeds_reloads(&self, process: &Process) -> bool {
+        self.policy.max_reloads.is_some_and(|max| i64::from(process.reloads) > i64::from(max))
     }
 
     fn stop<T: Table>(&mut self, table: &mut T, signal: Signal, out: &mut Vec<Action<T::Row>>) {

@@ -60,6 +60,10 @@ impl Lifecycle {
             }
             self.failed(table, Notice::ReloadFailed, out);
         }
+        if let Some(success) = self.loaded.filter(|_| !self.generation.has_ready_handshake()) {
+            // The image that would have answered is never to be.
+            out.push(Action::Answer { success });
+        }
         out.push(Action::Unblock);
         self.take_pending(table, now, out);
     }
@@ -94,6 +98,7 @@ impl Lifecycle {
         let mut process = table.load(row);
         process.options &= !options::INIT;
         table.store(row, process);
+        self.retire_others(table, row);
         if self.leaving {
             // It may have been told so before it could listen.
             if let Some(pid) = process.target() {
@@ -129,7 +134,29 @@ impl Lifecycle {
             self.take_pending(table, now, out);
         } else {
             out.push(Action::Log(Level::Notice, texts::LOAD_SUCCESS.into()));
-            out.push(Action::Exec(ExecKind::Wait));
+            // If it can't re-execute itself to wait it goes on with this table.
+            if let Some(row) = newest_worker(table) {
+                self.retire_others(table, row);
+            }
+            if self.generation.waits_after_success() {
+                out.push(Action::Exec(ExecKind::Wait));
+            }
+        }
+    }
+
+    /// The worker of `row` serves now, and nobody else: not all generations have
+    /// set LEAVING on reading the table, as it might have failed. Programs go
+    /// where the master has none any more.
+    fn retire_others<T: Table>(&self, table: &mut T, row: T::Row) {
+        let gone = if self.generation.has_programs() { options::WORKER } else { options::CHILD };
+        let mut at = table.first();
+        while let Some(other) = at {
+            at = table.next(other);
+            let mut process = table.load(other);
+            if other != row && process.is(gone) && process.pid > 0 {
+                process.options |= options::LEAVING;
+                table.store(other, process);
+            }
         }
     }
 
@@ -138,11 +165,8 @@ impl Lifecycle {
             Hardness::Soft => Signal::Usr1,
             Hardness::Hard => Signal::Term,
         };
-        let exceeds = |p: &Process| {
-            self.policy.max_reloads.is_some_and(|max| i64::from(p.reloads) > i64::from(max))
-        };
-        kill_where(table, |p| p.is(options::LEAVING) && !exceeds(p), signal, out);
-        kill_where(table, |p| p.is(options::LEAVING) && exceeds(p), Signal::Term, out);
+        kill_where(table, |p| p.is(options::LEAVING) && !self.exceeds_reloads(p), signal, out);
+        kill_where(table, |p| p.is(options::LEAVING) && self.exceeds_reloads(p), Signal::Term, out);
         // After a reload a PID that is not in the table any more has been
         // reaped, and may be somebody else's.
         let first = self.is_first_start(table);
@@ -161,13 +185,13 @@ impl Lifecycle {
         out: &mut Vec<Action<T::Row>>,
     ) {
         drop_unborn(table, out);
-        if !self.generation.has_ready_handshake() {
+        if self.is_first_start(table) {
+            out.push(Action::Log(Level::Alert, texts::first_load_failed(why).into()));
+            self.exit(1, out);
+        } else if !self.generation.has_ready_handshake() {
             out.push(Action::Log(Level::Warning, texts::LOAD_FAILURE.into()));
             self.failed(table, Notice::ReloadFailed, out);
             out.push(Action::Exec(ExecKind::Wait));
-        } else if self.is_first_start(table) {
-            out.push(Action::Log(Level::Alert, texts::first_load_failed(why).into()));
-            self.exit(1, out);
         } else {
             out.push(Action::Log(Level::Alert, texts::load_failed(why).into()));
             self.failed(table, Notice::ConfigurationRefused, out);
@@ -185,6 +209,7 @@ impl Lifecycle {
     ) {
         self.loaded = Some(false);
         table.for_each(|p| p.failed_reloads = p.failed_reloads.saturating_add(1));
+        keep_in_service(table);
         if !self.leaving {
             out.push(Action::Notify(notice));
         }
@@ -218,6 +243,22 @@ impl Lifecycle {
         out.push(Action::Unblock);
         self.take_pending(table, now, out);
     }
+}
+
+/// Who served goes on: some generations have set LEAVING on it when the table
+/// was read.
+fn keep_in_service<T: Table>(table: &mut T) {
+    if let Some(row) = newest_worker(table) {
+        let mut process = table.load(row);
+        process.options &= !options::LEAVING;
+        table.store(row, process);
+    }
+}
+
+/// The worker of the last success.
+fn newest_worker<T: Table>(table: &T) -> Option<T::Row> {
+    let up = |p: &Process| p.is(options::WORKER) && !p.is(options::INIT) && p.pid > 0;
+    table.rows().filter(|(_, p)| up(p)).min_by_key(|(_, p)| p.reloads).map(|(row, _)| row)
 }
 
 /// Rows whose process was never forked would go over as nonsense.

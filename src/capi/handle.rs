@@ -1,0 +1,146 @@
+//! The handle, and the way through it.
+
+use super::error::{ERR_BUSY, ERR_ROLE, Failure, OK};
+use super::guard::guard_result;
+use super::host::{CHost, c_string};
+use super::list::ListTable;
+use crate::sys;
+use crate::sys::run::{Runner, Server};
+use crate::sys::signals::Set;
+use crate::sys::worker::Worker;
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::ffi::CString;
+use std::os::raw::c_int;
+
+/// A master or a worker. One process, one handle, one thread.
+pub struct Handle {
+    busy: Cell<bool>,
+    error: RefCell<CString>,
+    side: UnsafeCell<Side>,
+}
+
+/// Which of them it is.
+pub enum Side {
+    Master(Box<MasterSide>),
+    Worker(WorkerSide),
+}
+
+/// A master, with what belongs to its start.
+pub struct MasterSide {
+    pub master: sys::master::Master<ListTable, CHost>,
+    pub runner: Option<Runner>,
+    pub server: Option<Server>,
+    pub after_reload: bool,
+    pub listeners_from: Option<i32>,
+    /// What was held back before this library held anything back.
+    pub original_mask: Option<Set>,
+}
+
+/// A worker, with the host's callbacks.
+pub struct WorkerSide {
+    pub worker: Worker,
+    pub host: CHost,
+}
+
+impl Handle {
+    pub(super) fn new(side: Side) -> Self {
+        Self {
+            busy: Cell::new(false),
+            error: RefCell::new(CString::default()),
+            side: UnsafeCell::new(side),
+        }
+    }
+
+    pub(super) fn error(&self) -> *const std::os::raw::c_char {
+        self.error.borrow().as_ptr()
+    }
+
+    fn fail(&self, failure: Failure) -> c_int {
+        if let Ok(mut error) = self.error.try_borrow_mut() {
+            *error = c_string(&failure.text);
+        }
+        if let Some(errno) = failure.errno {
+            set_errno(errno);
+        }
+        failure.code
+    }
+}
+
+fn set_errno(value: c_int) {
+    // SAFETY: errno of this thread.
+    unsafe { *libc::__errno_location() = value };
+}
+
+/// Makes the handle usable again, whatever happens.
+struct Entered<'a>(&'a Cell<bool>);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// Runs `body` with the side of the handle `mw`, and makes a result of it.
+///
+/// # Safety
+/// `mw` is NULL or a handle of [`super::mworker_new`] that has not been freed,
+/// used by one thread.
+pub unsafe fn enter(
+    mw: *const Handle,
+    body: impl FnOnce(&mut Side) -> Result<c_int, Failure>,
+) -> c_int {
+    guard_result(|| {
+        // SAFETY: by the caller's promise.
+        let Some(handle) = (unsafe { mw.as_ref() }) else {
+            return Failure::invalid("the handle is NULL").code;
+        };
+        if handle.busy.replace(true) {
+            return ERR_BUSY;
+        }
+        let entered = Entered(&handle.busy);
+        // SAFETY: `busy` lets only one in at a time, and there is one thread.
+        let result = body(unsafe { &mut *handle.side.get() });
+        drop(entered);
+        result.unwrap_or_else(|failure| handle.fail(failure))
+    })
+}
+
+/// The same, for masters only.
+///
+/// # Safety
+/// As [`enter`].
+pub unsafe fn enter_master(
+    mw: *const Handle,
+    body: impl FnOnce(&mut MasterSide) -> Result<c_int, Failure>,
+) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter(mw, |side| match side {
+            Side::Master(side) => body(side),
+            Side::Worker(_) => Err(Failure::new(ERR_ROLE, "this is for masters, not for workers")),
+        })
+    }
+}
+
+/// The same, for workers only.
+///
+/// # Safety
+/// As [`enter`].
+pub unsafe fn enter_worker(
+    mw: *const Handle,
+    body: impl FnOnce(&mut WorkerSide) -> Result<c_int, Failure>,
+) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter(mw, |side| match side {
+            Side::Worker(side) => body(side),
+            Side::Master(_) => Err(Failure::new(ERR_ROLE, "this is for workers, not for masters")),
+        })
+    }
+}
+
+/// For bodies that have nothing to say.
+pub fn done(body: impl FnOnce()) -> Result<c_int, Failure> {
+    body();
+    Ok(OK)
+}

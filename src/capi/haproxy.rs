@@ -1,0 +1,285 @@
+//! For HAProxy's shims, whose C does parts of a master's start itself.
+
+use super::error::{ERR_ABSENT, Failure, OK};
+use super::handle::{Handle, MasterSide, done, enter_master};
+use super::host;
+use super::list::Row;
+use super::master::read_table;
+use crate::core::handover;
+use crate::core::lifecycle::{Event, Gone};
+use crate::core::reexec;
+use crate::core::table::Table;
+use crate::sys::after_fork::Program;
+use crate::sys::environment;
+use crate::sys::exec::c_strings;
+use crate::sys::limits::OpenFiles;
+use crate::sys::master::Host as _;
+use crate::sys::signals::{self, Set};
+use std::ffi::{CString, c_char, c_int};
+use std::io;
+use std::ptr::NonNull;
+
+/// Sets the command line that next images are started with: `argv` (not NULL,
+/// ends with NULL; copied) as the first start got it, without what masters add
+/// to it, and the address that `-x` named, or NULL. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle, `argv` such an array, `listeners_from` NULL or a C
+/// string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_set_argv(
+    mw: *mut Handle,
+    argv: *const *const c_char,
+    listeners_from: *const c_char,
+) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            let argv = environment::strings(argv);
+            if argv.is_empty() {
+                return Err(Failure::invalid("argv is NULL or empty"));
+            }
+            side.master.boot.argv = argv;
+            let from = host::text(listeners_from);
+            side.master.boot.no_listeners = from.as_bytes() == reexec::NO_LISTENERS;
+            Ok(OK)
+        })
+    }
+}
+
+/// Sets the environment that next images are started with (ends with NULL;
+/// copied), or for NULL: the one that there is at the time. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle, `environment` NULL or such an array.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_set_environment(
+    mw: *mut Handle,
+    environment: *const *const c_char,
+) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            let copy = (!environment.is_null()).then(|| environment::strings(environment));
+            done(|| side.master.boot.environment = copy)
+        })
+    }
+}
+
+/// Sets the RLIMIT_NOFILE that next images are started with; without it the one
+/// at mworker_new(). Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_set_open_files(mw: *mut Handle, soft: u64, hard: u64) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            done(|| side.master.boot.open_files = Some(OpenFiles { soft, hard }))
+        })
+    }
+}
+
+/// `fd` stays open over reloads. It stays the caller's. Those of the process
+/// table and what was open at mworker_new() do so anyway. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_keep_fd(mw: *mut Handle, fd: c_int) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            if fd < 0 {
+                return Err(Failure::invalid(format!("{fd} is no descriptor")));
+            }
+            let keep = &mut side.master.boot.keep;
+            if !keep.contains(&fd) {
+                keep.push(fd);
+            }
+            Ok(OK)
+        })
+    }
+}
+
+/// Reads the process table that a former master left in the environment, adds
+/// its rows to the table, and makes sure that there is one of the master.
+/// Stores in `*descriptors` (unless NULL) how many descriptors came with them.
+/// Returns MWORKER_ERR_HANDOVER when the master's is missing. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle, `descriptors` NULL or points to a size; the
+/// process has one thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_read_table(mw: *mut Handle, descriptors: *mut usize) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            let count = read_table(side)?;
+            if !descriptors.is_null() {
+                *descriptors = count;
+            }
+            Ok(OK)
+        })
+    }
+}
+
+/// Writes the process table into this process's environment. Masters; reloads
+/// do so by themselves.
+///
+/// # Safety
+/// `mw` is NULL or a handle; the process has one thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_write_table(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            let text = handover::write(&side.master.table, side.master.generation())?;
+            let text = CString::new(text).map_err(|_| Failure::invalid("a NUL in the table"))?;
+            if libc::setenv(c"HAPROXY_PROCESSES".as_ptr(), text.as_ptr(), 1) != 0 {
+                return Err(Failure::system("setenv", &io::Error::last_os_error()));
+            }
+            Ok(OK)
+        })
+    }
+}
+
+/// HAProxy's own code has seen the new worker start, and told who had to be
+/// told. Up to 3.0 the process re-executes itself to wait, so this returns only
+/// when that failed. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle; the process has one thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_loaded(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe { enter_master(mw, |side| done(|| side.master.handle(Event::ReadyTakenByHost))) }
+}
+
+/// The new configuration can't be used, because of `why` (not NULL), or there
+/// could be no worker: the reload failed, which is counted, logged and told. Up
+/// to 3.0 the process re-executes itself to wait, so this returns only when
+/// that failed. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle, `why` NULL or a C string; one thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_refused(mw: *mut Handle, why: *const c_char) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            if why.is_null() {
+                return Err(Failure::invalid("why is NULL"));
+            }
+            let why = host::text(why);
+            done(|| side.master.handle(Event::StartFailed { why: &why }))
+        })
+    }
+}
+
+/// Returns 1 if the last load succeeded, 0 if it failed, MWORKER_ERR_ABSENT
+/// while that isn't known. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_load_status(mw: *const Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| match side.master.life.load_status() {
+            Some(success) => Ok(c_int::from(success)),
+            None => Err(Failure::new(ERR_ABSENT, "no load has ended")),
+        })
+    }
+}
+
+/// Sends SIGTERM to the workers that have lived through more reloads than
+/// mworker_set_max_reloads() allows. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_enforce_max_reloads(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe { enter_master(mw, |side| done(|| side.master.handle(Event::EnforceMaxReloads))) }
+}
+
+/// Releases the rows whose process was never forked. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_release_unborn(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            let master = &mut side.master;
+            while let Some(row) = master.table.find(|p| p.pid == -1) {
+                master.table.unlink(row);
+                master.host.release(row, Gone::Unborn);
+            }
+            Ok(OK)
+        })
+    }
+}
+
+/// Starts the programs whose rows have no PID, but not those that go on over a
+/// reload. A row's `command` is executed under its `uid` and `gid`, with what
+/// was open at mworker_new() and without the variables that masters tell each
+/// other. Returns MWORKER_ERR_SYSTEM when one can't be forked. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle; rows of programs have a command; one thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_start_programs(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            let MasterSide { master, after_reload, .. } = side;
+            master
+                .start_programs(*after_reload, |row| program_of(row))
+                .map_err(|e| Failure::system("a program can't be started", &e))
+                .map(|()| OK)
+        })
+    }
+}
+
+/// # Safety
+/// `row` is a program's; no other thread changes the environment.
+unsafe fn program_of(row: NonNull<Row>) -> io::Result<Program> {
+    const NOT_FOR_PROGRAMS: [&str; 4] =
+        [reexec::REEXEC, reexec::PROCESSES, reexec::WAIT_ONLY, "HAPROXY_STARTUPLOGS_FD"];
+    // SAFETY: by the caller's promise.
+    let (command, environment, user, group) = unsafe {
+        let row = row.as_ptr();
+        let command = environment::strings((*row).command.cast_const().cast());
+        (command, environment::all(), (*row).uid, (*row).gid)
+    };
+    if command.is_empty() {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let environment = reexec::without(&environment, &NOT_FOR_PROGRAMS);
+    // -1 is "the master's".
+    let (user, group) = (libc::uid_t::try_from(user).ok(), libc::gid_t::try_from(group).ok());
+    Ok(Program::new(c_strings(&command)?, c_strings(&environment)?, user, group))
+}
+
+/// Holds back what is held back over a reload: USR1, USR2, HUP, TTIN, TTOU and
+/// CHLD, and nothing else. Any process; safe in a signal handler.
+#[unsafe(no_mangle)]
+pub extern "C" fn mworker_hold_signals() {
+    signals::set_mask(&Set::over_exec());
+}
+
+/// Lets every signal through. Any process; safe in a signal handler.
+#[unsafe(no_mangle)]
+pub extern "C" fn mworker_release_signals() {
+    signals::set_mask(&Set::none());
+}
+
+/// Lets SIGCHLD through. Any process; safe in a signal handler.
+#[unsafe(no_mangle)]
+pub extern "C" fn mworker_release_sigchld() {
+    signals::unblock(&Set::child());
+}

@@ -1,0 +1,28 @@
+//! The C ABI of `include/mworker.h`: checks, converts, calls. Nothing is
+//! decided here.
+//!
+//! The comments of what is exported become the header's, so they speak to C
+//! programmers.
+
+mod error;
+mod guard;
+mod handle;
+mod haproxy;
+mod host;
+mod list;
+mod master;
+mod notify;
+mod rows;
+mod text;
+mod worker;
+
+pub use error::*;
+pub use handle::Handle;
+pub use haproxy::*;
+pub use host::{Host, LOG_ALERT, LOG_NOTICE, LOG_WARNING};
+pub use list::{List, Row};
+pub use master::*;
+pub use notify::*;
+pub use rows::*;
+pub use text::*;
+pub use worker::*;

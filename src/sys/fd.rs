@@ -1,0 +1,335 @@
+//! Descriptors: which survive an exec, and how they go to another process.
+
+use super::{check, uninterrupted};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// A connected pair of sockets that keep messages whole, closed by an exec.
+///
+/// # Errors
+/// The system's.
+pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    pair(libc::SOCK_SEQPACKET)
+}
+
+/// A connected pair of stream sockets, closed by an exec.
+///
+/// # Errors
+/// The system's.
+pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    pair(libc::SOCK_STREAM)
+}
+
+fn pair(kind: libc::c_int) -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [-1; 2];
+    // SAFETY: two descriptors are written into an array of two.
+    check(unsafe {
+        libc::socketpair(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr())
+    })?;
+    // SAFETY: new descriptors that nobody else owns.
+    Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
+}
+
+/// Closes a descriptor that a row of the table owned. Nothing for -1.
+///
+/// # Safety
+/// Nobody uses the descriptor any more.
+pub unsafe fn close_raw(fd: RawFd) {
+    if fd >= 0 {
+        // SAFETY: the caller gives it up.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    }
+}
+
+/// Borrows the descriptor of a row.
+///
+/// # Safety
+/// `fd` is open for as long as the result is used.
+pub unsafe fn borrow_raw<'a>(fd: RawFd) -> Option<BorrowedFd<'a>> {
+    // SAFETY: open by the caller's promise, and not -1.
+    (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Sets or clears close-on-exec.
+///
+/// # Errors
+/// The system's.
+pub fn set_close_on_exec(fd: RawFd, on: bool) -> io::Result<()> {
+    let flags = if on { libc::FD_CLOEXEC } else { 0 };
+    // SAFETY: changes a flag only; a descriptor that isn't open gives an error.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, flags) }).map(drop)
+}
+
+/// Makes reads and writes return at once.
+///
+/// # Errors
+/// The system's.
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the descriptor is open; only flags are read.
+    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    // SAFETY: as above, only flags are written.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) }).map(drop)
+}
+
+/// Limits how long a socket waits: `SO_RCVTIMEO` or `SO_SNDTIMEO`.
+///
+/// # Errors
+/// The system's.
+pub fn set_timeout(
+    socket: BorrowedFd<'_>,
+    which: libc::c_int,
+    time: std::time::Duration,
+) -> io::Result<()> {
+    let time = libc::timeval { tv_sec: time.as_secs() as _, tv_usec: time.subsec_micros() as _ };
+    let size = size_of::<libc::timeval>() as libc::socklen_t;
+    // SAFETY: the value is ours and as large as is said.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            which,
+            (&raw const time).cast(),
+            size,
+        )
+    })
+    .map(drop)
+}
+
+/// Which file a descriptor stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: libc::dev_t,
+    inode: libc::ino_t,
+}
+
+fn identity(fd: RawFd) -> Option<Identity> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: fills `stat` in, or says that the descriptor isn't open.
+    if unsafe { libc::fstat(fd, stat.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: it has been filled in.
+    let stat = unsafe { stat.assume_init() };
+    Some(Identity { device: stat.st_dev, inode: stat.st_ino })
+}
+
+fn is_close_on_exec(fd: RawFd) -> bool {
+    // SAFETY: reads flags only.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    flags >= 0 && flags & libc::FD_CLOEXEC != 0
+}
+
+/// The open descriptors of this process from 3 on.
+fn open_descriptors() -> io::Result<Vec<RawFd>> {
+    let mut fds = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        fds.extend(name.to_str().and_then(|n| n.parse::<RawFd>().ok()).filter(|fd| *fd > 2));
+    }
+    fds.sort_unstable();
+    // The one that read the directory is closed by now.
+    fds.retain(|fd| identity(*fd).is_some());
+    Ok(fds)
+}
+
+/// The descriptors that the process was started with: they belong to whoever
+/// started it (`fd@` listeners, a supervisor's pipes) and are never closed.
+#[derive(Debug, Default)]
+pub struct Inherited(Vec<(RawFd, Identity)>);
+
+impl Inherited {
+    /// What is open now and would survive an exec. To be taken before anything
+    /// else is opened.
+    pub fn snapshot() -> Self {
+        let open = open_descriptors().unwrap_or_default();
+        let kept = open.into_iter().filter(|fd| !is_close_on_exec(*fd));
+        Self(kept.filter_map(|fd| Some((fd, identity(fd)?))).collect())
+    }
+
+    /// `fds` turned out to be the process table's.
+    pub fn forget(&mut self, fds: &[RawFd]) {
+        self.0.retain(|(fd, _)| !fds.contains(fd));
+    }
+
+    /// Those whose number has not been used for something else since.
+    pub fn still_open(&self) -> impl Iterator<Item = RawFd> {
+        self.0.iter().filter(|(fd, was)| identity(*fd) == Some(*was)).map(|(fd, _)| *fd)
+    }
+}
+
+/// Makes an exec close every descriptor from 3 on but `keep`. Nothing is closed
+/// yet, so an exec that fails costs nothing.
+///
+/// # Errors
+/// The system's, when the open descriptors can't be listed.
+pub fn close_others_on_exec(keep: &[RawFd]) -> io::Result<()> {
+    let mut keep: Vec<RawFd> = keep.iter().copied().filter(|fd| *fd > 2).collect();
+    keep.sort_unstable();
+    keep.dedup();
+    for fd in open_descriptors()? {
+        // One may have been closed since: no matter.
+        let _ = set_close_on_exec(fd, keep.binary_search(&fd).is_err());
+    }
+    Ok(())
+}
+
+const ROOM: usize = 64;
+
+/// Room for one descriptor beside a message, aligned as the system wants it.
+#[repr(C, align(8))]
+struct Beside([u8; ROOM]);
+
+/// Sends `text` and, if there is one, a descriptor beside it. Never waits.
+///
+/// # Errors
+/// The system's: `WouldBlock` when the receiver doesn't keep up.
+pub fn send(
+    socket: BorrowedFd<'_>,
+    text: &[u8],
+    descriptor: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    send_with(socket, text, descriptor, libc::MSG_DONTWAIT)
+}
+
+/// The same, waiting as long as the socket's time limit lets it.
+///
+/// # Errors
+/// The system's: `WouldBlock` when the time is over.
+pub fn send_waiting(
+    socket: BorrowedFd<'_>,
+    text: &[u8],
+    descriptor: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    send_with(socket, text, descriptor, 0)
+}
+
+fn send_with(
+    socket: BorrowedFd<'_>,
+    text: &[u8],
+    descriptor: Option<BorrowedFd<'_>>,
+    flags: libc::c_int,
+) -> io::Result<()> {
+    let mut part = libc::iovec { iov_base: text.as_ptr().cast_mut().cast(), iov_len: text.len() };
+    let mut beside = Beside([0; ROOM]);
+    // SAFETY: an all-zero msghdr is a valid one.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if let Some(descriptor) = descriptor {
+        const SIZE: u32 = size_of::<RawFd>() as u32;
+        message.msg_control = beside.0.as_mut_ptr().cast();
+        // SAFETY: computes sizes only; both are below ROOM.
+        message.msg_controllen = unsafe { libc::CMSG_SPACE(SIZE) } as _;
+        // SAFETY: the message has room for one header and one descriptor,
+        // in aligned memory that outlives the call.
+        unsafe {
+            let head = libc::CMSG_FIRSTHDR(&raw const message);
+            (*head).cmsg_level = libc::SOL_SOCKET;
+            (*head).cmsg_type = libc::SCM_RIGHTS;
+            (*head).cmsg_len = libc::CMSG_LEN(SIZE) as _;
+            libc::CMSG_DATA(head).cast::<RawFd>().write_unaligned(descriptor.as_raw_fd());
+        }
+    }
+    uninterrupted(|| {
+        // SAFETY: everything that the message points to is alive.
+        let sent = unsafe {
+            libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL | flags)
+        };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    })
+}
+
+/// Receives a message of at most `room` bytes and the descriptor beside it.
+/// An empty message with no descriptor: the other end is closed.
+///
+/// # Errors
+/// The system's: `WouldBlock` when there is none yet and `wait` is off.
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    room: usize,
+    wait: bool,
+) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+    let mut text = vec![0; room];
+    let mut part = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: room };
+    let mut beside = Beside([0; ROOM]);
+    // SAFETY: an all-zero msghdr is a valid one.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = beside.0.as_mut_ptr().cast();
+    message.msg_controllen = ROOM as _;
+    let flags = libc::MSG_CMSG_CLOEXEC | if wait { 0 } else { libc::MSG_DONTWAIT };
+    let got = uninterrupted(|| {
+        // SAFETY: everything that the message points to is alive and as large
+        // as it says.
+        let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+        usize::try_from(got).map_err(|_| io::Error::last_os_error())
+    })?;
+    text.truncate(got);
+    Ok((text, first_descriptor(&message)))
+}
+
+/// The first descriptor beside a message; any more are closed.
+fn first_descriptor(message: &libc::msghdr) -> Option<OwnedFd> {
+    let mut first = None;
+    // SAFETY: recvmsg() filled the message in; the macros stay within what it
+    // says, and each descriptor in it is new and owned by nobody else.
+    unsafe {
+        let mut head = libc::CMSG_FIRSTHDR(std::ptr::from_ref(message));
+        while !head.is_null() {
+            if (*head).cmsg_level == libc::SOL_SOCKET && (*head).cmsg_type == libc::SCM_RIGHTS {
+                #[allow(clippy::unnecessary_cast, reason = "its type differs between libcs")]
+                let bytes = (*head).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+                let data = libc::CMSG_DATA(head).cast::<RawFd>();
+                for index in 0..bytes / size_of::<RawFd>() {
+                    let fd = OwnedFd::from_raw_fd(data.add(index).read_unaligned());
+                    first.get_or_insert(fd);
+                }
+            }
+            head = libc::CMSG_NXTHDR(std::ptr::from_ref(message), head);
+        }
+    }
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_descriptor_goes_with_a_message() {
+        let (a, b) = message_pair().expect("a pair");
+        let (c, d) = stream_pair().expect("a pair");
+        send(a.as_fd(), b"x", Some(c.as_fd())).expect("sent");
+        drop(c);
+        let (text, fd) = receive(b.as_fd(), 16, false).expect("received");
+        assert_eq!(text, b"x");
+        let c = fd.expect("a descriptor");
+        assert!(is_close_on_exec(c.as_raw_fd()));
+        send(c.as_fd(), b"hello", None).expect("sent");
+        assert_eq!(receive(d.as_fd(), 16, false).expect("received").0, b"hello");
+        let error = receive(b.as_fd(), 16, false).expect_err("nothing there");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(a);
+        assert!(receive(b.as_fd(), 16, false).expect("end").0.is_empty());
+    }
+
+    #[test]
+    fn inherited_descriptors_are_known_by_what_they_are() {
+        let (a, _b) = stream_pair().expect("a pair");
+        let (c, _d) = stream_pair().expect("a pair");
+        set_close_on_exec(a.as_raw_fd(), false).expect("flag");
+        set_close_on_exec(c.as_raw_fd(), false).expect("flag");
+        let mut inherited = Inherited::snapshot();
+        let fd = a.as_raw_fd();
+        assert!(inherited.still_open().any(|f| f == fd));
+        inherited.forget(&[c.as_raw_fd()]);
+        assert!(!inherited.still_open().any(|f| f == c.as_raw_fd()));
+        // The number now stands for something else.
+        // SAFETY: both are ours, and `a` goes on owning its number.
+        assert_eq!(unsafe { libc::dup2(c.as_raw_fd(), fd) }, fd);
+        assert!(!inherited.still_open().any(|f| f == fd));
+    }
+}

@@ -1,0 +1,395 @@
+//! A master: carries out what the lifecycle decides.
+
+use crate::core::generation::Generation;
+use crate::core::handover::{self, Report};
+use crate::core::lifecycle::{Action, Event, ExecKind, Gone, Hardness, Lifecycle};
+use crate::core::notify::Notice;
+use crate::core::process::{Pid, Process, options};
+use crate::core::programs::{self, Decision};
+use crate::core::reexec::{self, CommandLine};
+use crate::core::showproc;
+use crate::core::signal::Signal;
+use crate::core::table::{OutOfMemory, Table};
+use crate::core::texts::{self, Level};
+use crate::sys::after_fork::Program;
+use crate::sys::daemon::Launcher;
+use crate::sys::fd::Inherited;
+use crate::sys::fork::{Forked, fork};
+use crate::sys::limits::OpenFiles;
+use crate::sys::{clock, environment, exec, signals, wait};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+/// The proxy around the master.
+pub trait Host<Row> {
+    /// Tells people.
+    fn log(&self, level: Level, text: &str);
+    /// The process is about to be replaced. Nothing may be given up for it.
+    fn before_exec(&self);
+    /// It was not.
+    fn after_failed_exec(&self, error: &io::Error);
+    /// A row is out of the table: close its descriptors and free it.
+    fn release(&self, row: Row, gone: Gone);
+    /// A current worker died by itself.
+    fn crashed(&self, row: Row);
+    /// A worker serves.
+    fn in_service(&self, row: Row);
+    /// Lets signals through, as soon as that is possible.
+    fn unblock(&self);
+    /// Leaves the process; may return for those who run the loop.
+    fn leave(&self, status: i32);
+}
+
+/// What the next image is started with, besides the table.
+#[derive(Debug, Default)]
+pub struct Boot {
+    /// The command line, stripped.
+    pub argv: Vec<Vec<u8>>,
+    /// The user said `-x /dev/null`.
+    pub no_listeners: bool,
+    /// The environment to hand on; `None`: the one that is there at the time.
+    pub environment: Option<Vec<Vec<u8>>>,
+    /// The limit on descriptors to hand on.
+    pub open_files: Option<OpenFiles>,
+    /// Descriptors that stay open besides the table's and the inherited.
+    pub keep: Vec<RawFd>,
+}
+
+/// How much of a start's log is kept for the answer to `reload`.
+const START_LOG: usize = 64 * 1024;
+
+/// A master process.
+pub struct Master<T: Table, H> {
+    /// The proxy.
+    pub host: H,
+    /// Its processes.
+    pub table: T,
+    /// What is decided.
+    pub life: Lifecycle,
+    /// For the next image.
+    pub boot: Boot,
+    /// Gets the master's PID once a worker serves.
+    pub pidfile: Option<PathBuf>,
+    /// Waits for a worker to serve.
+    pub launcher: Option<Launcher>,
+    inherited: Inherited,
+    version: String,
+    systemd: bool,
+    start_log: String,
+    answers: Option<bool>,
+    exit_status: Option<i32>,
+}
+
+impl<T: Table, H: Host<T::Row>> Master<T, H> {
+    /// A master of `product`, which is `version`.
+    pub fn new(
+        host: H,
+        table: T,
+        generation: Generation,
+        product: &str,
+        version: &str,
+        inherited: Inherited,
+    ) -> Self {
+        let boot = Boot { open_files: OpenFiles::get().ok(), ..Boot::default() };
+        Self {
+            host,
+            table,
+            life: Lifecycle::new(generation, product, own_pid()),
+            boot,
+            pidfile: None,
+            launcher: None,
+            inherited,
+            version: version.to_owned(),
+            systemd: false,
+            start_log: String::new(),
+            answers: None,
+            exit_status: None,
+        }
+    }
+
+    /// Its HAProxy generation.
+    pub fn generation(&self) -> Generation {
+        self.life.generation()
+    }
+
+    /// The version of the proxy.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Tells systemd from now on.
+    pub fn use_systemd(&mut self, on: bool) {
+        self.systemd = on;
+    }
+
+    /// The status to leave with, once the master has to.
+    pub fn exit_status(&self) -> Option<i32> {
+        self.exit_status
+    }
+
+    /// The log of this start, for the answer to `reload`. The next one begins.
+    pub fn take_start_log(&mut self) -> String {
+        std::mem::take(&mut self.start_log)
+    }
+
+    /// How to answer who asked for a reload, once it is known.
+    pub fn take_answer(&mut self) -> Option<bool> {
+        self.answers.take()
+    }
+
+    /// Takes the command line over: what a former master added goes out.
+    pub fn set_command_line(&mut self, line: CommandLine) {
+        let hardness = if line.hard { Hardness::Hard } else { Hardness::Soft };
+        self.boot.no_listeners = line.listeners_from.as_deref() == Some(reexec::NO_LISTENERS);
+        self.boot.argv = line.argv;
+        self.life.replaces(line.old_pids, hardness);
+    }
+
+    /// Reads the table that a former master handed over in `text`, and says
+    /// which rows were left out. The master's row may be missing: see
+    /// [`Self::ensure_master`].
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn take_over(&mut self, text: &[u8]) -> Result<Report, OutOfMemory> {
+        let report = handover::read(text, self.generation(), &mut self.table)?;
+        for bad in &report.bad {
+            self.log(Level::Warning, &bad.to_string());
+        }
+        let fds: Vec<RawFd> = self.table.rows().flat_map(|(_, p)| p.ipc_fd).collect();
+        self.inherited.forget(&fds);
+        Ok(report)
+    }
+
+    /// Makes the master's row up where it is missing, unless this generation
+    /// can't do without.
+    ///
+    /// # Errors
+    /// It can't, or out of memory.
+    pub fn ensure_master(&mut self, after_reload: bool) -> Result<T::Row, handover::Error> {
+        if let Some(row) = self.table.master() {
+            return Ok(row);
+        }
+        let mut timestamp = i32::try_from(clock::now().wall).unwrap_or(i32::MAX);
+        if after_reload {
+            if !self.generation().makes_up_master() {
+                self.log(Level::Alert, texts::MASTER_MISSING);
+                return Err(handover::Error::NoMaster);
+            }
+            self.log(Level::Warning, texts::MASTER_MADE_UP);
+            timestamp = 0;
+        }
+        let process =
+            Process { pid: own_pid(), options: options::MASTER, timestamp, ..Process::default() };
+        Ok(self.table.append(process, b"", self.version.as_bytes())?)
+    }
+
+    /// Tells people, and remembers it for the answer to `reload`.
+    pub fn log(&mut self, level: Level, text: &str) {
+        self.remember(text);
+        self.host.log(level, text);
+    }
+
+    /// Remembers a line for the answer to `reload`.
+    pub fn remember(&mut self, line: &str) {
+        if self.start_log.len() + line.len() < START_LOG {
+            self.start_log.push_str(line);
+            self.start_log.push('\n');
+        }
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, event: Event<'_>) {
+        let mut actions = Vec::new();
+        self.life.step(&mut self.table, event, clock::now(), &mut actions);
+        let mut todo: VecDeque<Action<T::Row>> = actions.into();
+        while let Some(action) = todo.pop_front() {
+            if let Action::Exec(kind) = action {
+                // Only returns when it failed, and what follows then comes first.
+                let why = super::describe(&self.exec(kind));
+                let mut then = Vec::new();
+                let event = Event::ExecFailed { kind, why: &why };
+                self.life.step(&mut self.table, event, clock::now(), &mut then);
+                then.into_iter().rev().for_each(|action| todo.push_front(action));
+            } else {
+                self.carry_out(action);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: Action<T::Row>) {
+        match action {
+            Action::Log(level, text) => self.log(level, &text),
+            Action::Notify(notice) => self.notify(&notice),
+            Action::Kill { pid, signal } => {
+                // SAFETY: the PID is above 0 and a child's that has not been
+                // reaped. Fails when it is gone, which the reaping will tell.
+                unsafe { libc::kill(pid.get(), signals::number(signal)) };
+            }
+            Action::Exec(_) => {}
+            Action::Crashed(row) => self.host.crashed(row),
+            Action::Release(row, gone) => self.host.release(row, gone),
+            Action::InService(row) => self.in_service(row),
+            Action::Answer { success } => self.answers = Some(success),
+            Action::Unblock => self.host.unblock(),
+            Action::Exit(status) => {
+                self.exit_status = Some(status);
+                self.host.leave(status);
+            }
+        }
+    }
+
+    /// A worker serves: only now the world is told.
+    fn in_service(&mut self, row: T::Row) {
+        if let Some(path) = &self.pidfile
+            && let Err(error) = std::fs::write(path, format!("{}\n", own_pid()))
+        {
+            let why = super::describe(&error);
+            let text = format!("The pidfile {} can't be written: {why}.", path.display());
+            self.log(Level::Alert, &text);
+        }
+        if let Some(launcher) = self.launcher.take() {
+            launcher.release();
+        }
+        self.host.in_service(row);
+    }
+
+    /// A signal came.
+    pub fn signal(&mut self, signal: Signal) {
+        if signal == Signal::Chld {
+            self.reap();
+        } else {
+            self.handle(Event::Signal(signal));
+        }
+    }
+
+    /// Reaps every child that has ended.
+    pub fn reap(&mut self) {
+        while self.exit_status.is_none() {
+            match wait::next() {
+                wait::Reaped::Child { pid, end } => {
+                    self.handle(Event::ChildExited { pid, end: &end });
+                }
+                wait::Reaped::Running => return,
+                wait::Reaped::NoChild => {
+                    self.handle(Event::NoChildLeft);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Tells systemd, if it is there.
+    #[cfg(feature = "USE_SYSTEMD")]
+    pub fn notify(&mut self, notice: &Notice) {
+        if self.systemd {
+            let datagram = notice.datagram(self.generation());
+            // SAFETY: a master has one thread.
+            if let Err(error) = unsafe { super::notify::send(datagram.as_bytes()) } {
+                self.log(Level::Warning, &format!("systemd can't be told: {error}"));
+            }
+        }
+    }
+
+    /// Nobody to tell in this build.
+    #[cfg(not(feature = "USE_SYSTEMD"))]
+    pub fn notify(&mut self, _notice: &Notice) {}
+
+    fn exec(&self, kind: ExecKind) -> io::Error {
+        // SAFETY: a master has one thread.
+        let now = || unsafe { environment::all() };
+        let environment = self.boot.environment.clone().unwrap_or_else(now);
+        let request = reexec::Request {
+            argv: &self.boot.argv,
+            no_listeners: self.boot.no_listeners,
+            environment: &environment,
+            kind,
+            load_status: self.life.load_status(),
+        };
+        let plan = match reexec::plan(&self.table, self.generation(), &request) {
+            Ok(plan) => plan,
+            Err(OutOfMemory) => return io::Error::from(io::ErrorKind::OutOfMemory),
+        };
+        let keep: Vec<RawFd> =
+            self.inherited.still_open().chain(self.boot.keep.iter().copied()).collect();
+        self.host.before_exec();
+        let error = exec::execute(&plan, &keep, self.boot.open_files);
+        self.host.after_failed_exec(&error);
+        error
+    }
+
+    /// Forks the programs that the configuration named, but not those that go on
+    /// over a reload. `program` makes of a row what is to be executed.
+    ///
+    /// # Errors
+    /// The first fork's that failed; it has been logged.
+    ///
+    /// # Safety
+    /// The process has one thread.
+    pub unsafe fn start_programs(
+        &mut self,
+        after_reload: bool,
+        program: impl Fn(T::Row) -> io::Result<Program>,
+    ) -> io::Result<()> {
+        for row in programs::configured(&self.table) {
+            if programs::decide(&mut self.table, row, after_reload) == Decision::KeepOld {
+                self.table.unlink(row);
+                self.host.release(row, Gone::Unborn);
+                continue;
+            }
+            let name = String::from_utf8_lossy(self.table.id(row)).into_owned();
+            // SAFETY: by the caller's promise.
+            let started = program(row).and_then(|program| unsafe { self.start_program(&program) });
+            match started {
+                Ok(pid) => {
+                    let mut process = self.table.load(row);
+                    process.pid = pid.get();
+                    process.timestamp = i32::try_from(clock::now().wall).unwrap_or(i32::MAX);
+                    self.table.store(row, process);
+                    self.log(Level::Notice, &texts::program_forked(&name, pid));
+                }
+                Err(error) => {
+                    let why = super::describe(&error);
+                    self.log(Level::Alert, &texts::program_fork_failed(&name, &why));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// The process has one thread.
+    unsafe fn start_program(&self, program: &Program) -> io::Result<Pid> {
+        // A program gets what was inherited, and nothing that is the master's.
+        let keep: Vec<RawFd> = self.inherited.still_open().collect();
+        super::fd::close_others_on_exec(&keep)?;
+        let prepared = program.prepared();
+        // SAFETY: by the caller's promise; the child only becomes the program.
+        unsafe {
+            fork(|side| match side {
+                Forked::Parent(pid) => pid,
+                Forked::Child => prepared.become_program(),
+            })
+        }
+    }
+
+    /// The text of `show proc`.
+    pub fn show_proc(&self, debug: bool) -> String {
+        let request = showproc::Request {
+            now: clock::now().wall,
+            own_pid: own_pid(),
+            version: &self.version,
+            debug,
+        };
+        showproc::text(&self.table, self.generation(), &request)
+    }
+}
+
+/// This process.
+pub fn own_pid() -> i32 {
+    // getpid() never is above what a pid_t holds.
+    i32::try_from(std::process::id()).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,272 @@
+//! The loop of masters that have none of their own.
+//!
+//! Everything it waits for hangs on one descriptor, so a host with a loop can
+//! wait for that one and call [`Runner::turn`].
+
+mod cli;
+mod client;
+
+pub use cli::Server;
+
+use super::fd;
+use super::master::{Host, Master};
+use super::poll::Poll;
+use super::signals::{self, Set, SignalFd};
+use super::worker;
+use crate::core::lifecycle::{Event, Hardness, Refusal};
+use crate::core::table::Table;
+use crate::core::texts;
+use client::{Client, Wants};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+const SIGNALS: u64 = 0;
+const LISTENER: u64 = 1;
+const STARTING: u64 = 2;
+/// Two for each client from here on: its connection, and its worker's.
+const CLIENTS: u64 = 16;
+
+/// The loop's state.
+pub struct Runner {
+    poll: Poll,
+    signals: SignalFd,
+    server: Option<Server>,
+    clients: HashMap<u64, Client>,
+    next_client: u64,
+}
+
+impl Runner {
+    /// Holds every signal of a master back, to be read from a descriptor.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new(server: Option<Server>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        signals::block(&Set::all());
+        let signals = SignalFd::new()?;
+        poll.want(signals.fd(), SIGNALS, true, false)?;
+        if let Some(server) = &server {
+            poll.want(server.fd(), LISTENER, true, false)?;
+        }
+        Ok(Self { poll, signals, server, clients: HashMap::new(), next_client: 0 })
+    }
+
+    /// Becomes ready for what the last image left, and for what happened
+    /// before there was a loop.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn enter<T: Table, H: Host<T::Row>>(
+        &mut self,
+        master: &mut Master<T, H>,
+    ) -> io::Result<()> {
+        self.unpark(master);
+        if let Some(fd) = starting_fd(master) {
+            // SAFETY: the row owns it for as long as it is in the table.
+            if let Some(fd) = unsafe { fd::borrow_raw(fd) } {
+                self.poll.want(fd, STARTING, true, false)?;
+            }
+        }
+        // Some may have ended while nobody looked.
+        master.reap();
+        self.settle(master);
+        Ok(())
+    }
+
+    /// To wait for with others.
+    pub fn fd(&self) -> &OwnedFd {
+        self.poll.fd()
+    }
+
+    /// Waits up to `timeout` milliseconds (-1: for ever) and does what is due.
+    /// Gives the status to leave with once the master has to.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn turn<T: Table, H: Host<T::Row>>(
+        &mut self,
+        master: &mut Master<T, H>,
+        timeout: libc::c_int,
+    ) -> io::Result<Option<i32>> {
+        if master.exit_status().is_none() {
+            for ready in self.poll.wait(timeout)? {
+                match ready.token {
+                    SIGNALS => self.read_signals(master),
+                    LISTENER => self.accept(),
+                    STARTING => self.hear_starting(master),
+                    token => self.serve(token, ready.hung_up, master),
+                }
+                self.settle(master);
+            }
+        }
+        Ok(master.exit_status())
+    }
+
+    fn read_signals<T: Table, H: Host<T::Row>>(&mut self, master: &mut Master<T, H>) {
+        while let Some(signal) = self.signals.next() {
+            master.signal(signal);
+        }
+    }
+
+    /// The worker that starts says that it serves, or why it can't.
+    fn hear_starting<T: Table, H: Host<T::Row>>(&mut self, master: &mut Master<T, H>) {
+        while let Some(number) = starting_fd(master) {
+            // SAFETY: the row owns it for as long as it is in the table.
+            let Some(fd) = (unsafe { fd::borrow_raw(number) }) else { return };
+            match fd::receive(fd, worker::LONGEST, false) {
+                Ok((text, _)) => match text.split_first() {
+                    Some((&worker::READY, _)) => {
+                        self.poll.forget(number);
+                        let pid = master.table.starting().map(|row| master.table.load(row).pid);
+                        master.handle(Event::Ready { pid: pid.unwrap_or(-1) });
+                    }
+                    Some((&worker::LOG, line)) => {
+                        master.remember(&String::from_utf8_lossy(line));
+                    }
+                    // Of a worker that knows more than this master.
+                    Some(_) => {}
+                    // It is gone; its end will be reaped.
+                    None => return self.poll.forget(number),
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => return self.poll.forget(number),
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        while let Some(stream) = self.server.as_ref().and_then(Server::accept) {
+            self.adopt(Client::new(stream));
+        }
+    }
+
+    /// Looks after `client` from now on.
+    fn adopt(&mut self, client: Client) {
+        let id = self.next_client;
+        self.next_client += 1;
+        self.clients.insert(id, client);
+        self.watch(id);
+    }
+
+    fn watch(&mut self, id: u64) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let token = CLIENTS + id * 2;
+        let (read, write) = client.wants_io();
+        let mut watched = self.poll.want(client.fd(), token, read, write);
+        if let Some(relay) = client.relay() {
+            // One that is gone would be told again and again.
+            if client.has_room() {
+                watched = watched.and(self.poll.want(relay, token + 1, true, false));
+            } else {
+                self.poll.forget(relay.as_raw_fd());
+            }
+        }
+        if watched.is_err() {
+            self.drop_client(id);
+        }
+    }
+
+    fn drop_client(&mut self, id: u64) {
+        if let Some(client) = self.clients.remove(&id) {
+            // Others may hold the same connection: closing isn't enough.
+            self.poll.forget(client.fd().as_raw_fd());
+        }
+    }
+
+    fn serve<T: Table, H: Host<T::Row>>(
+        &mut self,
+        token: u64,
+        hung_up: bool,
+        master: &mut Master<T, H>,
+    ) {
+        let id = (token - CLIENTS) / 2;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        match (token % 2 == CLIENTS % 2, hung_up) {
+            (true, true) => return self.drop_client(id),
+            (true, false) => client.read(),
+            (false, _) => client.read_relay(),
+        }
+        loop {
+            let Some(client) = self.clients.get_mut(&id) else { return };
+            match client.proceed(master) {
+                Wants::Io => return self.watch(id),
+                Wants::Close => return self.drop_client(id),
+                Wants::Reload(hardness) => self.reload(id, hardness, master),
+            }
+        }
+    }
+
+    /// The client's connection waits in the master's own pair, where the next
+    /// image finds it. If there is none it comes back from there.
+    fn reload<T: Table, H: Host<T::Row>>(
+        &mut self,
+        id: u64,
+        hardness: Hardness,
+        master: &mut Master<T, H>,
+    ) {
+        let refused = match master.life.may_reload(&master.table) {
+            Ok(()) => None,
+            Err(Refusal::InProgress) => Some(texts::RELOAD_IN_PROGRESS),
+            Err(Refusal::Leaving) => Some(texts::RELOAD_WHILE_LEAVING),
+        };
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if let Some(why) = refused {
+            return client.answer_reload(false, why);
+        }
+        let [to, _] = parking(master);
+        // SAFETY: the master's row owns it.
+        let parked = match unsafe { fd::borrow_raw(to) } {
+            Some(to) => fd::send(to, b"C", Some(client.fd().as_fd())).is_ok(),
+            None => false,
+        };
+        if parked {
+            self.drop_client(id);
+        } else {
+            client.wait_for_reload();
+        }
+        master.handle(Event::Reload(hardness));
+        self.unpark(master);
+        self.settle(master);
+    }
+
+    /// Takes the clients that wait for the end of a reload out of the pair.
+    fn unpark<T: Table, H: Host<T::Row>>(&mut self, master: &Master<T, H>) {
+        let [_, from] = parking(master);
+        // SAFETY: the master's row owns it.
+        let Some(from) = (unsafe { fd::borrow_raw(from) }) else { return };
+        while let Ok((_, Some(connection))) = fd::receive(from, 16, false) {
+            let mut client = Client::new(connection.into());
+            client.wait_for_reload();
+            self.adopt(client);
+        }
+    }
+
+    /// Tells who waits how the reload ended, once it is known.
+    fn settle<T: Table, H: Host<T::Row>>(&mut self, master: &mut Master<T, H>) {
+        let Some(success) = master.take_answer() else { return };
+        let log = master.take_start_log();
+        let waiting: Vec<u64> =
+            self.clients.iter().filter(|(_, c)| c.waits_for_reload()).map(|(id, _)| *id).collect();
+        for id in waiting {
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.answer_reload(success, &log);
+                match client.proceed(master) {
+                    Wants::Close => self.drop_client(id),
+                    _ => self.watch(id),
+                }
+            }
+        }
+    }
+}
+
+/// The pair in which the client of a reload waits.
+fn parking<T: Table, H: Host<T::Row>>(master: &Master<T, H>) -> [RawFd; 2] {
+    master.table.master().map_or([-1, -1], |row| master.table.load(row).ipc_fd)
+}
+
+/// The master's end of the pair with the worker that starts.
+fn starting_fd<T: Table, H: Host<T::Row>>(master: &Master<T, H>) -> Option<RawFd> {
+    let row = master.table.starting()?;
+    Some(master.table.load(row).ipc_fd[0]).filter(|fd| *fd >= 0)
+}
