@@ -1,0 +1,139 @@
+//! The proxies the demo can be run with: how each is configured and started.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Which proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `examples/proxy`, which relays TCP.
+    Example,
+    /// HAProxy, with HTTP on the web frontend.
+    Haproxy,
+}
+
+/// A proxy's program.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub kind: Kind,
+    pub binary: PathBuf,
+}
+
+/// From where to where.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    pub listen: SocketAddr,
+    pub backend: SocketAddr,
+}
+
+/// All of the traffic.
+#[derive(Clone, Copy, Debug)]
+pub struct Routes {
+    pub web: Route,
+    pub echo: Route,
+}
+
+/// A configuration to be tried.
+#[derive(Clone, Copy, Debug)]
+pub enum Config {
+    /// One that works.
+    Good,
+    /// One with a line nobody understands.
+    Broken,
+    /// One that reads well, and asks for an address that can't be had. This one is taken.
+    Unbindable(SocketAddr),
+}
+
+impl Subject {
+    /// From the environment, as `make demo` sets it.
+    pub fn from_env() -> Result<Subject, String> {
+        let kind = match std::env::var("MWORKER_DEMO_PROXY").as_deref() {
+            Ok("example") => Kind::Example,
+            Ok("haproxy") => Kind::Haproxy,
+            other => {
+                return Err(format!("MWORKER_DEMO_PROXY is {other:?}, not example or haproxy"));
+            }
+        };
+        let binary: PathBuf = std::env::var_os("MWORKER_DEMO_BINARY")
+            .ok_or("MWORKER_DEMO_BINARY is not set to the proxy's path")?
+            .into();
+        if !binary.is_absolute() || !binary.is_file() {
+            let path = binary.display();
+            return Err(format!("MWORKER_DEMO_BINARY is {path}, not the absolute path of a file"));
+        }
+        Ok(Subject { kind, binary })
+    }
+
+    /// What it is called in texts.
+    pub fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Example => "the example proxy",
+            Kind::Haproxy => "HAProxy",
+        }
+    }
+
+    /// How many threads ask over HTTP. The first connects anew for each request, the second
+    /// keeps its connection. Without an end between two requests, such a connection would
+    /// hold an old worker of a proxy that knows no HTTP for ever.
+    pub fn web_threads(&self) -> usize {
+        match self.kind {
+            Kind::Example => 1,
+            Kind::Haproxy => 2,
+        }
+    }
+
+    /// The text of a configuration.
+    pub fn config(&self, routes: &Routes, config: Config) -> String {
+        let base = match self.kind {
+            Kind::Example => example(routes),
+            Kind::Haproxy => haproxy(routes),
+        };
+        match (config, self.kind) {
+            (Config::Good, _) => base,
+            (Config::Broken, _) => format!("{base}lisen to this\n"),
+            (Config::Unbindable(taken), Kind::Example) => {
+                format!("{base}listen {taken} backend {}\n", routes.web.backend)
+            }
+            // To get a TCP address that is taken, HAProxy has the old worker stop listening
+            // for a second or two, in which clients are refused. It doesn't for this one.
+            (Config::Unbindable(_), Kind::Haproxy) => format!(
+                "{base}frontend unbindable\n    bind unix@/no/such/folder/socket\n    default_backend web\n"
+            ),
+        }
+    }
+}
+
+fn example(routes: &Routes) -> String {
+    let line = |route: &Route| format!("listen {} backend {}\n", route.listen, route.backend);
+    format!("{}{}", line(&routes.web), line(&routes.echo))
+}
+
+fn haproxy(routes: &Routes) -> String {
+    let Routes { web, echo } = routes;
+    // A kept connection ends with the response to its next request, not while that request
+    // is under way; and none is kept to the backend, so that what an old worker has open is
+    // what its clients have open.
+    format!(
+        "global
+    maxconn 500
+defaults
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+frontend web
+    mode http
+    option idle-close-on-response
+    option http-server-close
+    bind {}
+    default_backend web
+backend web
+    mode http
+    server one {}
+listen echo
+    mode tcp
+    bind {}
+    server one {}
+",
+        web.listen, web.backend, echo.listen, echo.backend
+    )
+}
