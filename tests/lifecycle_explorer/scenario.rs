@@ -1,0 +1,51 @@
+//! Which master, with which choices of the operator.
+
+use mworker::core::generation::Generation;
+use mworker::core::lifecycle::Policy;
+
+/// What stays the same over one exploration.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub generation: Generation,
+    /// What may stand in the binary's place at any reload.
+    pub upgrade: Option<Generation>,
+    pub policy: Policy,
+    /// The configuration names a program besides the worker.
+    pub program: bool,
+}
+
+/// Every choice of the operator.
+pub fn policies() -> impl Iterator<Item = Policy> {
+    [None, Some(0), Some(1), Some(2)].into_iter().flat_map(|max_reloads| {
+        [true, false].map(|exit_on_failure| Policy { exit_on_failure, max_reloads })
+    })
+}
+
+/// Every scenario of one generation.
+pub fn scenarios(generation: Generation) -> Vec<Scenario> {
+    let programs: &[bool] = if program_era(generation) { &[false, true] } else { &[false] };
+    let of = |program| policies().map(move |policy| (policy, program));
+    programs
+        .iter()
+        .flat_map(|program| of(*program))
+        .map(|(policy, program)| Scenario { generation, upgrade: None, policy, program })
+        .collect()
+}
+
+/// From one binary to another, programs included where the old one has them.
+pub fn upgrades(from: Generation, to: Generation) -> Vec<Scenario> {
+    [true, false]
+        .map(|exit_on_failure| Policy { exit_on_failure, max_reloads: None })
+        .map(|policy| Scenario {
+            generation: from,
+            upgrade: Some(to),
+            policy,
+            program: program_era(from),
+        })
+        .to_vec()
+}
+
+/// Generations that have programs and re-execute to wait: the model's programs.
+fn program_era(generation: Generation) -> bool {
+    generation.has_programs() && !generation.has_ready_handshake()
+}
