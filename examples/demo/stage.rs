@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mworker_kit::load::Report;
+use mworker_kit::signal::master_ready;
 use mworker_kit::{
     Backend, Host, Load, Message, NotifySocket, PATIENCE, Pid, Plan, Port, Proxy, Signal, procfs,
     try_wait_for,
@@ -13,7 +14,7 @@ use mworker_kit::{
 
 use crate::interrupt;
 use crate::processes::Processes;
-use crate::subject::{Config, Route, Routes, Subject};
+use crate::subject::{Config, Kind, Route, Routes, Subject};
 use crate::timeline::{Actor, Timeline};
 
 /// An expectation that was not met.
@@ -225,17 +226,26 @@ impl Stage {
         })
     }
 
+    /// Sends the master a signal.
+    pub fn signal(&mut self, signal: Signal) -> Outcome<()> {
+        let master = self.proxy.pid();
+        signal.try_send(master).map_err(|err| Failure {
+            expected: format!("master {master} to get {signal}"),
+            seen: err.to_string(),
+        })
+    }
+
     /// Sends a reload by signal, as `systemctl reload` does.
-    pub fn signal_reload(&mut self) -> Instant {
-        self.proxy.wait_master_ready();
+    pub fn signal_reload(&mut self) -> Outcome<Instant> {
+        self.wait_for_haproxy()?;
         let began = Instant::now();
-        self.proxy.signal(Signal::USR2);
-        began
+        self.signal(Signal::USR2)?;
+        Ok(began)
     }
 
     /// Asks for a reload over the master's CLI, which answers when it is done.
     pub fn cli_reload(&mut self) -> Outcome<(Instant, String)> {
-        self.proxy.wait_master_ready();
+        self.wait_for_haproxy()?;
         let cli = self.proxy.cli();
         let began = Instant::now();
         let mut asking = Some(thread::spawn(move || cli.try_ask("reload")));
@@ -245,6 +255,17 @@ impl Stage {
             };
             let answer = done.join().map_err(|_| "a panic")?;
             Ok((began, answer.map_err(|err| err.to_string())?))
+        })
+    }
+
+    /// Up to 3.0 HAProxy's own `main()` loses signals that come while it re-executes itself.
+    fn wait_for_haproxy(&mut self) -> Outcome<()> {
+        if self.subject.kind != Kind::Haproxy {
+            return Ok(());
+        }
+        let master = self.proxy.pid();
+        self.wait(&format!("master {master} to be ready for SIGUSR2"), |_| {
+            if master_ready(master) { Ok(()) } else { Err("it isn't".to_owned()) }
         })
     }
 

@@ -69,7 +69,7 @@ fn ask_for_reload(stage: &mut Stage, how: How, success: bool) -> Outcome<Instant
     match how {
         How::Signal => {
             stage.master_event("gets SIGUSR2");
-            Ok(stage.signal_reload())
+            stage.signal_reload()
         }
         How::Cli => {
             stage.master_event("is asked to 'reload' over its CLI");
@@ -144,7 +144,10 @@ fn killed_old_worker(stage: &mut Stage, summary: &mut Summary, old: Pid) -> Outc
     })?;
     stage.timeline.event(Actor::Demo, &format!("kill -9 {old}"));
     stage.give_up(old);
-    Signal::KILL.send(old);
+    Signal::KILL.try_send(old).map_err(|err| Failure {
+        expected: format!("old worker {old} to be there"),
+        seen: err.to_string(),
+    })?;
     client.wait_end().map_err(|err| Failure {
         expected: format!("the client of {old} to see its connection end"),
         seen: err.to_string(),
@@ -169,7 +172,7 @@ fn soft_stop(stage: &mut Stage, summary: &mut Summary, worker: Pid) -> Outcome<(
 
     let mark = stage.notified();
     stage.master_event("gets SIGUSR1");
-    stage.proxy.signal(Signal::USR1);
+    stage.signal(Signal::USR1)?;
     stage.wait_notified(mark, "STOPPING=1", |messages| first(messages, "STOPPING", "1"))?;
     let web = stage.routes.web.listen;
     stage.wait(&format!("nobody to listen on {web}"), |_| match TcpStream::connect(web) {

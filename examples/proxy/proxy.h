@@ -73,19 +73,19 @@ struct worker {
     struct mworker *mw;
     bool supervised; /* by a master; otherwise this is a plain process */
     int epoll;
-    struct source master, signals, hold;
+    struct source master, signals, timer;
     struct listener *listeners;
     size_t listeners_count;
     struct session *sessions, *ended;
 
     bool paused;   /* by SIGTTOU, until SIGTTIN */
     bool starved;  /* of descriptors or memory, when it last accepted */
-    bool held;     /* for that reason, until the timer `hold` */
+    bool held;     /* for that reason, until the timer goes off */
     bool stopping; /* by SIGUSR1: ends with its last relay */
     bool leaving;  /* ends now */
 
     time_t started;
-    size_t relays;
+    size_t relays, relays_limit;
     unsigned long long relays_total, bytes_in, bytes_out;
 };
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -96,10 +97,16 @@ static void destroy_ended(struct worker *worker)
 
 /* ---- listening ---- */
 
-/* Watches the listening sockets, or leaves what comes to the queue (and to other workers). */
+/* Otherwise clients wait in the queue, where another worker may find them. */
+static bool may_accept(const struct worker *worker)
+{
+    return !worker->paused && !worker->held && worker->relays < worker->relays_limit;
+}
+
+/* After each round: what happened in it may have changed the answer. */
 static void watch_listeners(struct worker *worker)
 {
-    uint32_t events = worker->paused || worker->held ? 0 : EPOLLIN;
+    uint32_t events = may_accept(worker) ? EPOLLIN : 0;
     size_t i;
 
     for (i = 0; i < worker->listeners_count; i++)
@@ -109,24 +116,21 @@ static void watch_listeners(struct worker *worker)
 }
 
 /* Stops accepting for a moment: what there is too little of may be there again then. */
-static void hold_listeners(struct worker *worker)
+static void hold(struct worker *worker)
 {
     const struct itimerspec moment = { .it_value = { .tv_nsec = HOLD_MS * 1000000L } };
 
-    worker->held = timerfd_settime(worker->hold.fd, 0, &moment, NULL) == 0;
-    watch_listeners(worker);
+    worker->held = timerfd_settime(worker->timer.fd, 0, &moment, NULL) == 0;
 }
 
-static void hold_over(void *owner, uint32_t events)
+static void timer_ready(void *owner, uint32_t events)
 {
     struct worker *worker = owner;
     uint64_t times;
 
     (void)events;
-    if (read(worker->hold.fd, &times, sizeof(times)) == sizeof(times)) {
+    if (read(worker->timer.fd, &times, sizeof(times)) == sizeof(times))
         worker->held = false;
-        watch_listeners(worker);
-    }
 }
 
 static void listener_ready(void *owner, uint32_t events)
@@ -135,7 +139,7 @@ static void listener_ready(void *owner, uint32_t events)
     struct worker *worker = listener->worker;
 
     (void)events;
-    if (listener->source.events == 0) /* no longer, since this round began */
+    if (listener->source.fd < 0 || !may_accept(worker)) /* since this round began */
         return;
     if (relay_accept(worker, listener->source.fd, &listener->rule->backend) == 0) {
         worker->starved = false;
@@ -148,7 +152,7 @@ static void listener_ready(void *owner, uint32_t events)
         say(worker, MWORKER_LOG_WARNING, "cannot accept on %s, will try again: %s",
             listener->rule->listen.name, strerror(errno));
     worker->starved = true;
-    hold_listeners(worker);
+    hold(worker);
 }
 
 static int open_socket(const struct address *address)
@@ -215,8 +219,19 @@ static int open_listeners(struct worker *worker, const struct config *config)
         if (open_listener(worker, listener) < 0)
             return -1;
     }
-    watch_listeners(worker);
     return 0;
+}
+
+/* Two descriptors a relay, and some left for the rest: with none, a worker could not even
+ * hand its listening sockets on. */
+static void limit_relays(struct worker *worker)
+{
+    const rlim_t rest = 32 + worker->listeners_count;
+    struct rlimit limit;
+
+    worker->relays_limit = 1;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > rest + 2)
+        worker->relays_limit = (limit.rlim_cur - rest) / 2;
 }
 
 static void close_listeners(struct worker *worker)
@@ -228,6 +243,8 @@ static void close_listeners(struct worker *worker)
 
         if (source->fd < 0)
             continue;
+        if (worker->supervised)
+            mworker_publish_listener(worker->mw, worker->listeners[i].rule->listen.name, -1);
         /* close() alone wouldn't take it out of the set, for other workers have it open. */
         worker_watch(worker, source, 0);
         close(source->fd);
@@ -254,7 +271,6 @@ static void signals_ready(void *owner, uint32_t events)
     case SIGTTOU:
     case SIGTTIN:
         worker->paused = info.ssi_signo == SIGTTOU;
-        watch_listeners(worker);
         break;
     default:
         worker->leaving = true;
@@ -267,8 +283,15 @@ static void master_ready(void *owner, uint32_t events)
     int client = -1;
 
     (void)events;
-    if (mworker_worker_dispatch(worker->mw, &client) == 0) {
+    switch (mworker_worker_dispatch(worker->mw, &client)) {
+    case 1:
+        break;
+    case 0:
         say(worker, MWORKER_LOG_ALERT, "the master is gone, leaving");
+        worker->leaving = true;
+        break;
+    default:
+        say(worker, MWORKER_LOG_ALERT, "leaving: %s", mworker_error(worker->mw));
         worker->leaving = true;
     }
     if (client >= 0)
@@ -282,6 +305,11 @@ static int watch_signals(struct worker *worker)
     size_t i;
 
     signal(SIGPIPE, SIG_IGN);
+    if (worker->supervised) {
+        /* Meant for the master, and deadly for a worker that gets them too. */
+        signal(SIGHUP, SIG_IGN);
+        signal(SIGUSR2, SIG_IGN);
+    }
     sigemptyset(&set);
     for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         sigaddset(&set, signals[i]);
@@ -297,12 +325,12 @@ static int watch_signals(struct worker *worker)
 
 static int watch_timer(struct worker *worker)
 {
-    worker->hold = (struct source){
+    worker->timer = (struct source){
         .fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC),
-        .ready = hold_over,
+        .ready = timer_ready,
         .owner = worker,
     };
-    return worker->hold.fd < 0 ? -1 : worker_watch(worker, &worker->hold, EPOLLIN);
+    return worker->timer.fd < 0 ? -1 : worker_watch(worker, &worker->timer, EPOLLIN);
 }
 
 static int watch_master(struct worker *worker)
@@ -327,6 +355,8 @@ static int worker_start(struct worker *worker, const struct config *config)
     }
     if (open_listeners(worker, config) < 0)
         return -1;
+    limit_relays(worker);
+    watch_listeners(worker);
     /* From here on the workers before this one are told to stop. */
     if (worker->supervised && mworker_ready(worker->mw) < 0) {
         say(worker, MWORKER_LOG_ALERT, "cannot tell the master: %s", mworker_error(worker->mw));
@@ -352,6 +382,7 @@ static int worker_loop(struct worker *worker)
             source->ready(source->owner, events[i].events);
         }
         destroy_ended(worker);
+        watch_listeners(worker);
     }
     return 0;
 }
@@ -363,8 +394,8 @@ static void worker_clean_up(struct worker *worker)
     destroy_ended(worker);
     close_listeners(worker);
     free(worker->listeners);
-    if (worker->hold.fd >= 0)
-        close(worker->hold.fd);
+    if (worker->timer.fd >= 0)
+        close(worker->timer.fd);
     if (worker->signals.fd >= 0)
         close(worker->signals.fd);
     if (worker->epoll >= 0)
@@ -378,7 +409,7 @@ int worker_run(const struct config *config, struct mworker *mw, bool supervised)
         .supervised = supervised,
         .epoll = -1,
         .signals = { .fd = -1 },
-        .hold = { .fd = -1 },
+        .timer = { .fd = -1 },
         .started = time(NULL),
     };
     int result = worker_start(&worker, config);
