@@ -22,6 +22,8 @@ pub const INTERNAL: [&str; 4] = [REEXEC, PROCESSES, WAIT_ONLY, LOAD_SUCCESS];
 
 /// Where a new worker need not ask for listeners.
 pub const NO_LISTENERS: &[u8] = b"/dev/null";
+/// There is nobody to ask for listeners: this only ends a list of PIDs.
+const NOBODY: &[u8] = b"";
 
 /// A command line without what a former master put into it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,7 +57,10 @@ impl CommandLine {
                         line.old_pids.extend(pid_of(pid));
                     }
                 }
-                b"-x" => line.listeners_from = args.next().map(<[u8]>::to_vec),
+                b"-x" => {
+                    let from = args.next().filter(|from| !from.is_empty());
+                    line.listeners_from = from.map(<[u8]>::to_vec);
+                }
                 _ => line.argv.push(arg.to_vec()),
             }
         }
@@ -122,23 +127,27 @@ fn next_argv<T: Table>(table: &T, generation: Generation, request: &Request<'_>)
     };
     // Right after the program, in case there is a "--".
     let mut argv = vec![program];
+    let mut listeners_from = request.no_listeners.then(|| NO_LISTENERS.to_vec());
     if let ExecKind::Reload(hardness) = request.kind {
         let option = if hardness == Hardness::Hard { b"-st" } else { b"-sf" };
         let mut pids = table.rows().filter_map(|(_, p)| p.target()).peekable();
-        if pids.peek().is_some() {
+        let any = pids.peek().is_some();
+        if any {
             argv.push(option.to_vec());
             argv.extend(pids.map(|pid| pid.to_string().into_bytes()));
         }
-        if let Some(fd) = current_worker_fd(table)
-            .filter(|_| !request.no_listeners && generation.asks_worker_for_listeners())
-        {
-            argv.push(b"-x".to_vec());
-            argv.push(format!("sockpair@{fd}").into_bytes());
+        if !request.no_listeners && generation.asks_worker_for_listeners() {
+            listeners_from =
+                current_worker_fd(table).map(|fd| format!("sockpair@{fd}").into_bytes());
+        }
+        // Or else it would be taken for one of the PIDs.
+        if any && rest.first().is_some_and(|arg| !arg.starts_with(b"-")) {
+            listeners_from.get_or_insert_with(|| NOBODY.to_vec());
         }
     }
-    if request.no_listeners {
+    if let Some(from) = listeners_from {
         argv.push(b"-x".to_vec());
-        argv.push(NO_LISTENERS.to_vec());
+        argv.push(from);
     }
     argv.extend_from_slice(rest);
     argv
