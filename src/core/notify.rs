@@ -67,9 +67,10 @@ mod text {
         }
     }
 
-    /// A newline would start another field.
+    /// A newline would start another field, and with a NUL byte in it systemd
+    /// ignores all of the message.
     fn one_line(text: &str) -> String {
-        text.replace(['\n', '\r'], " ")
+        text.replace(char::is_control, " ")
     }
 
     #[cfg(test)]
