@@ -75,6 +75,9 @@ impl World {
             Move::Signal(signal) => Event::Signal(signal),
             Move::Reload(hardness) => Event::Reload(hardness),
             Move::Forks => {
+                if !self.generation.has_ready_handshake() {
+                    self.life.step(&mut self.table, Event::EnforceMaxReloads, NOW, out);
+                }
                 let pid = self.fork_configured()?;
                 let pid = Pid::new(pid).expect("above 0");
                 self.life.step(&mut self.table, Event::Forked { pid }, NOW, out);

@@ -127,6 +127,7 @@ impl Ledger {
             let last = world.table.rows().last().map(|(row, _)| row);
             assert_eq!(unborn, last, "the model adds the worker last");
             self.in_service = Some(world.table.load(last.unwrap_or(0)).ipc_fd[0] - 100);
+            expected.kills = exceeding(world);
             self.came_up(world, expected);
         }
     }
@@ -247,6 +248,14 @@ impl Ledger {
 /// `signal` to each child.
 fn everybody(world: &World, signal: Signal) -> Vec<(i32, Signal)> {
     world.forked().map(|(_, p)| (p.pid, signal)).collect()
+}
+
+/// SIGTERM to the workers that have lived through too many reloads.
+fn exceeding(world: &World) -> Vec<(i32, Signal)> {
+    let max = world.life.policy.max_reloads.map_or(i64::MAX, i64::from);
+    let exceeds = |p: &Process| p.is(options::WORKER) && i64::from(p.reloads) > max;
+    let who = world.forked().filter(|(_, p)| exceeds(p));
+    who.map(|(_, p)| (p.pid, Signal::Term)).collect()
 }
 
 /// Who leaves for the worker of row `new`, and how: as the reload said, and at
