@@ -133,7 +133,6 @@ impl Lifecycle {
             out.push(Action::Unblock);
             self.take_pending(table, now, out);
         } else {
-            out.push(Action::Log(Level::Notice, texts::LOAD_SUCCESS.into()));
             // If it can't re-execute itself to wait it goes on with this table.
             if let Some(row) = newest_worker(table) {
                 self.retire_others(table, row);

@@ -1,0 +1,99 @@
+# HAProxy with mworker in place of its own master-worker module.
+#
+#   make -C HAPROXY_TREE -f Makefile -f PATH/contrib/haproxy/mworker.mk \
+#        TARGET=linux-glibc USE_RUST_MWORKER=1 [USE_SYSTEMD=1] ...
+#
+# or, with trees that have EXTRA_MAKE (2.8 and later):
+#
+#   make -C HAPROXY_TREE EXTRA_MAKE=PATH/contrib/haproxy \
+#        TARGET=linux-glibc USE_RUST_MWORKER=1 [USE_SYSTEMD=1] ...
+#
+# Without USE_RUST_MWORKER the build is HAProxy's own. No file of the tree is
+# changed; what is made stands beside its own objects. HAProxy's makefile says
+# that it ignores the option, which it doesn't know: it is handled here.
+#
+#   RUST_MWORKER_LIB   the library; default: the one of this tree, which is
+#                      built when it is missing
+#   RUST_MWORKER_INC   where mworker.h is; default: this tree's include
+
+ifneq ($(USE_RUST_MWORKER:0=),)
+
+# Included before HAProxy's first rule (EXTRA_MAKE), ours must not be the default.
+.DEFAULT_GOAL := all
+
+MWORKER_DIR := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+MWORKER_TOP := $(abspath $(MWORKER_DIR)/../..)
+RUST_MWORKER_INC ?= $(MWORKER_TOP)/include
+
+# HAProxy's branch: 3.0-dev5 and 3.0.11 are 3.0.
+MWORKER_VERSION := $(shell cat VERSION 2>/dev/null)
+MWORKER_BRANCH  := $(shell sed -n 's/^\([0-9]*\)\.\([0-9]*\).*/\1.\2/p' VERSION 2>/dev/null)
+MWORKER_MAJOR   := $(word 1,$(subst ., ,$(MWORKER_BRANCH)))
+MWORKER_MINOR   := $(word 2,$(subst ., ,$(MWORKER_BRANCH)))
+
+# One shim for each generation of HAProxy's internals.
+ifneq ($(filter $(MWORKER_BRANCH),3.0),)
+  MWORKER_SHIM := wait
+else ifneq ($(filter $(MWORKER_BRANCH),3.4 3.5),)
+  MWORKER_SHIM := ready
+else
+  $(error mworker has no shim for HAProxy '$(MWORKER_VERSION)' ($(CURDIR)/VERSION); it has them for 3.0, 3.4 and 3.5. Build without USE_RUST_MWORKER)
+endif
+
+# -Ws is always there from 3.1 on.
+ifeq ($(MWORKER_SHIM),ready)
+  MWORKER_SYSTEMD := 1
+else
+  MWORKER_SYSTEMD := $(USE_SYSTEMD:0=)
+endif
+
+ifeq ($(MWORKER_SYSTEMD),)
+  RUST_MWORKER_LIB ?= $(MWORKER_TOP)/build/plain/libmworker.a
+else
+  RUST_MWORKER_LIB ?= $(MWORKER_TOP)/build/systemd/libmworker.a
+endif
+
+# So that "haproxy -vv" shows it.
+use_opts      += USE_RUST_MWORKER
+BUILD_OPTIONS += USE_RUST_MWORKER=$(USE_RUST_MWORKER)
+
+OPTIONS_LDFLAGS += $(RUST_MWORKER_LIB) -lpthread -ldl -lm
+
+MWORKER_COPTS = -I$(MWORKER_DIR) -I$(RUST_MWORKER_INC) \
+	-DMWORKER_HAPROXY='($(MWORKER_MAJOR) * 256 + $(MWORKER_MINOR))'
+MWORKER_DEP   = $(RUST_MWORKER_INC)/mworker.h $(wildcard $(MWORKER_DIR)/*.h) .build_opts
+
+$(RUST_MWORKER_LIB):
+	$(cmd_MAKE) -C $(MWORKER_TOP) USE_SYSTEMD=$(MWORKER_SYSTEMD)
+
+# HAProxy's objects of the same name, made of the shims.
+src/mworker.o: $(MWORKER_DIR)/$(MWORKER_SHIM).c $(MWORKER_DEP)
+	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
+
+src/mworker-shim.o: $(MWORKER_DIR)/shim.c $(MWORKER_DEP)
+	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
+
+src/mworker-cli.o: $(MWORKER_DIR)/cli.c $(MWORKER_DEP)
+	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
+
+src/mworker-listeners.o: $(MWORKER_DIR)/listeners.c $(MWORKER_DEP)
+	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
+
+src/systemd.o: $(MWORKER_DIR)/systemd.c $(MWORKER_DEP)
+	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
+
+haproxy: src/mworker-shim.o src/mworker-cli.o src/mworker-listeners.o $(RUST_MWORKER_LIB)
+
+ifeq ($(MWORKER_SHIM),wait)
+# Part of the module is static functions of src/haproxy.c: the definitions get
+# another name on their way into the compiler, and ours are appended.
+src/haproxy.o: cmd_CC = $(if $(filter 1,$(V)),,$(info $   CC      $@) @)$(MWORKER_DIR)/compile-filtered \
+	$(MWORKER_DIR)/wait-haproxy.sed $(MWORKER_DIR)/wait-haproxy.c $(CC)
+src/haproxy.o: COPTS += $(MWORKER_COPTS)
+src/haproxy.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_DIR)/wait-haproxy.sed $(MWORKER_DIR)/wait-haproxy.c
+
+src/mworker-prog.o: $(MWORKER_DIR)/programs.c $(MWORKER_DEP)
+	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
+endif
+
+endif # USE_RUST_MWORKER

@@ -1,0 +1,39 @@
+/*
+ * What the shims share. Compiled against HAProxy's own headers.
+ */
+#ifndef MWORKER_SHIM_H
+#define MWORKER_SHIM_H
+
+/* HAProxy declares a function of this name, which none of its code calls. */
+#define mworker_reload haproxy_mworker_reload
+#include <haproxy/api.h>
+#include <haproxy/errors.h>
+#include <haproxy/global.h>
+#include <haproxy/mworker.h>
+#undef mworker_reload
+
+#include "mworker.h"
+
+/* The library's handle, made before anything else runs. */
+extern struct mworker *shim_mworker;
+
+/*
+ * Tells the library what HAProxy's command line and configuration say. To be
+ * called before anything that decides.
+ */
+void shim_configure(void);
+
+/* The same, and what the next image is started with. Before what may exec. */
+void shim_prepare_exec(void);
+
+/* Takes the listeners that use descriptor `fd` out of service. */
+void shim_forget_listeners_on(int fd);
+
+/* How the last load ended. */
+enum shim_load { SHIM_NO_LOAD, SHIM_LOADING, SHIM_LOADED, SHIM_LOAD_FAILED };
+enum shim_load shim_load_status(void);
+
+/* Reloads that a worker may live through, -1: any number. */
+extern int max_reloads;
+
+#endif
