@@ -23,7 +23,6 @@ fn note_pidfile(run: &mut Run) {
 fn whole_life(run: &mut Run, args: &[&str]) {
     run.write_usual_config();
     start_daemon(run, args);
-    run.note_stderr();
     let master: Pid = wait_for(PATIENCE, "a number in the pidfile", || {
         run.host.read("proxy.pid").strip_suffix('\n')?.parse().ok()
     });
