@@ -27,7 +27,7 @@ static void client_destroy(struct session *session)
 {
     struct client *client = (struct client *)session;
 
-    close(client->source.fd);
+    worker_close(client->worker, &client->source);
     free(client);
 }
 
@@ -44,7 +44,7 @@ static void show_info(struct client *client)
                             "CumConns: %llu\n"
                             "BytesIn: %llu\n"
                             "BytesOut: %llu\n"
-                            "Stopping: %d\n\n",
+                            "Stopping: %d\n",
                             (long)getpid(), (long)(time(NULL) - worker->started),
                             worker->relays, worker->relays_total, worker->bytes_in,
                             worker->bytes_out, worker->stopping);
@@ -57,7 +57,7 @@ static void execute(struct client *client)
         show_info(client);
     else
         client->size = snprintf(client->answer, sizeof(client->answer),
-                                "Unknown command '%s', known are: show info\n\n",
+                                "Unknown command '%s', known are: show info\n",
                                 client->command);
 }
 

@@ -95,6 +95,9 @@ int worker_run(const struct config *config, struct mworker *mw, bool supervised)
 /* Watches for other events than before. Returns 0, or -1 with errno set. */
 int worker_watch(struct worker *worker, struct source *source, uint32_t events);
 
+/* Closes a source; nothing for one that is closed. */
+void worker_close(struct worker *worker, struct source *source);
+
 void worker_begin(struct worker *worker, struct session *session);
 void worker_end(struct worker *worker, struct session *session);
 

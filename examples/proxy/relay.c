@@ -43,8 +43,8 @@ static void relay_destroy(struct session *session)
     struct relay *relay = (struct relay *)session;
 
     relay->worker->relays--;
-    close(relay->client.fd);
-    close(relay->backend.fd);
+    worker_close(relay->worker, &relay->client);
+    worker_close(relay->worker, &relay->backend);
     free(relay);
 }
 

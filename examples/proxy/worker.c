@@ -60,6 +60,17 @@ int worker_watch(struct worker *worker, struct source *source, uint32_t events)
     return 0;
 }
 
+void worker_close(struct worker *worker, struct source *source)
+{
+    if (source->fd < 0)
+        return;
+    /* close() alone would leave it in the set as long as another process has it open too: a
+     * listening socket, or a connection that came from the master. */
+    worker_watch(worker, source, 0);
+    close(source->fd);
+    source->fd = -1;
+}
+
 void worker_begin(struct worker *worker, struct session *session)
 {
     session->ended = false;
@@ -239,16 +250,11 @@ static void close_listeners(struct worker *worker)
     size_t i;
 
     for (i = 0; i < worker->listeners_count; i++) {
-        struct source *source = &worker->listeners[i].source;
+        struct listener *listener = &worker->listeners[i];
 
-        if (source->fd < 0)
-            continue;
         if (worker->supervised)
-            mworker_publish_listener(worker->mw, worker->listeners[i].rule->listen.name, -1);
-        /* close() alone wouldn't take it out of the set, for other workers have it open. */
-        worker_watch(worker, source, 0);
-        close(source->fd);
-        source->fd = -1;
+            mworker_publish_listener(worker->mw, listener->rule->listen.name, -1);
+        worker_close(worker, &listener->source);
     }
     worker->listeners_count = 0;
 }
@@ -394,10 +400,8 @@ static void worker_clean_up(struct worker *worker)
     destroy_ended(worker);
     close_listeners(worker);
     free(worker->listeners);
-    if (worker->timer.fd >= 0)
-        close(worker->timer.fd);
-    if (worker->signals.fd >= 0)
-        close(worker->signals.fd);
+    worker_close(worker, &worker->timer);
+    worker_close(worker, &worker->signals);
     if (worker->epoll >= 0)
         close(worker->epoll);
 }
