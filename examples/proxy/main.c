@@ -110,13 +110,13 @@ static int prepare(const struct options *options, struct mworker *mw, struct con
                    char why[WHY_SIZE])
 {
     if (options->cli != NULL && mworker_cli_listen(mw, options->cli) < 0)
-        return explain(why, options->cli, mw);
+        return explain(why, "-S", mw);
     if (config_load(config, options->config, why) < 0)
         return -1;
     if (options->background && mworker_daemonize(mw) < 0)
-        return explain(why, "cannot go to the background", mw);
+        return explain(why, "-D", mw);
     if (options->pidfile != NULL && mworker_set_pidfile(mw, options->pidfile) < 0)
-        return explain(why, options->pidfile, mw);
+        return explain(why, "-p", mw);
     return 0;
 }
 
@@ -138,6 +138,8 @@ static int run_master(const struct options *options, struct mworker *mw)
     if (prepare(options, mw, &config, why) < 0) {
         if (mworker_load_failed(mw, why) == MWORKER_OK)
             result = mworker_run(mw);
+        else
+            complain(why);
     } else {
         switch (mworker_start_worker(mw)) {
         case MWORKER_IN_MASTER:
