@@ -3,6 +3,7 @@
  */
 #include "shim.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -32,13 +33,10 @@ static int shim_is_new_program(const struct mworker_proc *proc)
 	return (proc->options & PROC_O_TYPE_PROG) && proc->reloads == 0;
 }
 
-static int shim_alert(const char *file, int line, const char *format, const char *word)
+static int shim_out_of_memory(const char *file, int line)
 {
-	char *text = NULL;
-
-	ha_alert("parsing [%s:%d]: %s\n", file, line, memprintf(&text, format, word));
-	free(text);
-	return ERR_ALERT | ERR_FATAL;
+	ha_alert("parsing [%s:%d] : out of memory.\n", file, line);
+	return ERR_ALERT | ERR_ABORT;
 }
 
 static int shim_begin_program(const char *file, int line, char **args)
@@ -48,18 +46,22 @@ static int shim_begin_program(const char *file, int line, char **args)
 
 	if (alertif_too_many_args(1, file, line, args, &errors))
 		return errors | ERR_ABORT;
-	if (!*args[1])
-		return shim_alert(file, line, "'%s' expects an <id> argument", args[0]) | ERR_ABORT;
+	if (!*args[1]) {
+		ha_alert("parsing [%s:%d] : '%s' expects an <id> argument\n", file, line, args[0]);
+		return ERR_ALERT | ERR_ABORT;
+	}
 	list_for_each_entry(other, &proc_list, list) {
-		if (shim_is_new_program(other) && strcmp(args[1], other->id) == 0)
-			return shim_alert(file, line, "'%s' program section already exists in the configuration.", args[1]) | ERR_ABORT;
+		if (shim_is_new_program(other) && strcmp(args[1], other->id) == 0) {
+			ha_alert("parsing [%s:%d]: '%s' program section already exists in the configuration.\n", file, line, args[1]);
+			return ERR_ALERT | ERR_ABORT;
+		}
 	}
 
 	shim_program = mworker_proc_new();
 	if (!shim_program || !(shim_program->id = strdup(args[1]))) {
 		mworker_free_child(shim_program);
 		shim_program = NULL;
-		return shim_alert(file, line, "out of memory in '%s'.", args[0]) | ERR_ABORT;
+		return shim_out_of_memory(file, line);
 	}
 	shim_program->options = PROC_O_TYPE_PROG | PROC_O_START_RELOAD;
 	shim_program->uid = -1;
@@ -72,8 +74,10 @@ static int shim_program_command(const char *file, int line, char **args)
 {
 	int count = 0, i;
 
-	if (!*args[1])
-		return shim_alert(file, line, "'%s' expects a command with optional arguments separated in words.", args[0]);
+	if (!*args[1]) {
+		ha_alert("parsing [%s:%d]: '%s' expects a command with optional arguments separated in words.\n", file, line, args[0]);
+		return ERR_ALERT | ERR_FATAL;
+	}
 	while (*args[count + 1])
 		count++;
 	shim_program->command = calloc(count + 1, sizeof(*shim_program->command));
@@ -83,7 +87,7 @@ static int shim_program_command(const char *file, int line, char **args)
 			break;
 	}
 	if (i < count)
-		return shim_alert(file, line, "out of memory in '%s'.", args[0]) | ERR_ABORT;
+		return shim_out_of_memory(file, line);
 	return 0;
 }
 
@@ -91,10 +95,14 @@ static int shim_program_option(const char *file, int line, char **args, int kwm)
 {
 	int errors = 0;
 
-	if (!*args[1])
-		return shim_alert(file, line, "'%s' expects an option name.", args[0]);
-	if (strcmp(args[1], "start-on-reload") != 0)
-		return shim_alert(file, line, "unknown option '%s'.", args[1]);
+	if (!*args[1]) {
+		ha_alert("parsing [%s:%d]: '%s' expects an option name.\n", file, line, args[0]);
+		return ERR_ALERT | ERR_FATAL;
+	}
+	if (strcmp(args[1], "start-on-reload") != 0) {
+		ha_alert("parsing [%s:%d] : unknown option '%s'.\n", file, line, args[1]);
+		return ERR_ALERT | ERR_FATAL;
+	}
 	if (alertif_too_many_args_idx(0, 1, file, line, args, &errors))
 		return errors;
 	if (kwm == KWM_STD)
@@ -108,13 +116,20 @@ static int shim_program_user(const char *file, int line, char **args)
 {
 	struct passwd *user;
 
-	if (!*args[1])
-		return shim_alert(file, line, "'%s' expects a user name.", args[0]);
-	if (shim_program->uid != -1)
-		return shim_alert(file, line, "'%s' already specified. Continuing.", args[0]) & ~ERR_FATAL;
+	if (!*args[1]) {
+		ha_alert("parsing [%s:%d]: '%s' expects a user name.\n", file, line, args[0]);
+		return ERR_ALERT | ERR_FATAL;
+	}
+	if (shim_program->uid != -1) {
+		ha_alert("parsing [%s:%d] : user/uid already specified. Continuing.\n", file, line);
+		return ERR_ALERT;
+	}
+	errno = 0;
 	user = getpwnam(args[1]);
-	if (!user)
-		return shim_alert(file, line, "cannot find user id for '%s'", args[1]);
+	if (!user) {
+		ha_alert("parsing [%s:%d] : cannot find user id for '%s' (%d:%s)\n", file, line, args[1], errno, strerror(errno));
+		return ERR_ALERT | ERR_FATAL;
+	}
 	shim_program->uid = user->pw_uid;
 	return 0;
 }
@@ -123,13 +138,20 @@ static int shim_program_group(const char *file, int line, char **args)
 {
 	struct group *group;
 
-	if (!*args[1])
-		return shim_alert(file, line, "'%s' expects a group name.", args[0]);
-	if (shim_program->gid != -1)
-		return shim_alert(file, line, "'%s' already specified. Continuing.", args[0]) & ~ERR_FATAL;
+	if (!*args[1]) {
+		ha_alert("parsing [%s:%d]: '%s' expects a group name.\n", file, line, args[0]);
+		return ERR_ALERT | ERR_FATAL;
+	}
+	if (shim_program->gid != -1) {
+		ha_alert("parsing [%s:%d] : group/gid already specified. Continuing.\n", file, line);
+		return ERR_ALERT;
+	}
+	errno = 0;
 	group = getgrnam(args[1]);
-	if (!group)
-		return shim_alert(file, line, "cannot find group id for '%s'", args[1]);
+	if (!group) {
+		ha_alert("parsing [%s:%d] : cannot find group id for '%s' (%d:%s)\n", file, line, args[1], errno, strerror(errno));
+		return ERR_ALERT | ERR_FATAL;
+	}
 	shim_program->gid = group->gr_gid;
 	return 0;
 }
@@ -163,7 +185,8 @@ int cfg_parse_program(const char *file, int linenum, char **args, int kwm)
 	} else if (strcmp(args[0], "group") == 0) {
 		errors = shim_program_group(file, linenum, args);
 	} else {
-		errors = shim_alert(file, linenum, "unknown keyword '%s' in 'program' section", args[0]);
+		ha_alert("parsing [%s:%d] : unknown keyword '%s' in '%s' section\n", file, linenum, args[0], "program");
+		errors = ERR_ALERT | ERR_FATAL;
 	}
 
 	if (errors & (ERR_FATAL | ERR_ABORT))

@@ -83,14 +83,52 @@ impl Prepared<'_> {
     /// # Safety
     /// As [`Self::become_program`].
     unsafe fn fail(&self, what: &CStr) -> ! {
-        // SAFETY: write() and _exit() are async-signal-safe, the strings alive.
+        // SAFETY: errno of this thread; write() and _exit() are
+        // async-signal-safe, and every string is alive.
         unsafe {
-            let name = CStr::from_ptr(self.arguments[0]);
-            for text in [c"[ALERT]    : ", what, c" ", name, c"\n"] {
-                let bytes = text.to_bytes();
-                libc::write(2, bytes.as_ptr().cast(), bytes.len());
+            let why = reason(*libc::__errno_location());
+            let mut digits = [0; 12];
+            let pid = decimal(libc::getpid(), &mut digits);
+            let name = CStr::from_ptr(self.arguments[0]).to_bytes();
+            let what = what.to_bytes();
+            for text in [b"[ALERT]    (", pid, b") : ", what, b" ", name, b": ", why, b"\n"] {
+                libc::write(2, text.as_ptr().cast(), text.len());
             }
             libc::_exit(FAILED)
         }
+    }
+}
+
+/// What errno says, where strerror() may not be called.
+fn reason(errno: libc::c_int) -> &'static [u8] {
+    match errno {
+        libc::ENOENT => b"No such file or directory",
+        libc::EACCES => b"Permission denied",
+        libc::EPERM => b"Operation not permitted",
+        libc::ENOEXEC => b"Exec format error",
+        libc::E2BIG => b"Argument list too long",
+        libc::ENOMEM => b"Cannot allocate memory",
+        _ => b"it can't be executed",
+    }
+}
+
+/// The decimal digits of a number above 0, without allocating.
+fn decimal(mut number: libc::pid_t, digits: &mut [u8; 12]) -> &[u8] {
+    let mut at = digits.len();
+    while number > 0 && at > 0 {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    &digits[at..]
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn digits() {
+        let mut digits = [0; 12];
+        assert_eq!(super::decimal(4_194_304, &mut digits), b"4194304");
+        assert_eq!(super::decimal(i32::MAX, &mut digits), b"2147483647");
     }
 }

@@ -56,7 +56,9 @@ impl std::fmt::Display for Error {
             Self::System { socket, error } if error.kind() == io::ErrorKind::WouldBlock => {
                 write!(f, "{SOCKET}={socket}: nobody reads from it, the message is dropped")
             }
-            Self::System { socket, error } => write!(f, "{SOCKET}={socket}: {error}"),
+            Self::System { socket, error } => {
+                write!(f, "{SOCKET}={socket}: {}", super::describe(error))
+            }
         }
     }
 }
