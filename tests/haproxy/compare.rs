@@ -189,6 +189,25 @@ mod tests {
         assert!(judge(&same, &[&SWAP]).unwrap_err().contains("'swap' is listed"));
     }
 
+    /// One that names no scenario there is would never be found to have vanished.
+    #[test]
+    fn each_listed_difference_is_documented_and_used() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/haproxy");
+        let sources: String = fs::read_dir(folder)
+            .expect("the folder of scenarios")
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| !path.ends_with("differences.rs"))
+            .map(|path| fs::read_to_string(path).expect("a source file"))
+            .collect();
+        for Difference { id, scenarios, .. } in DIFFERENCES {
+            assert!(documented(id), "docs/differences.md has no entry '{id}'");
+            assert!(!scenarios.is_empty(), "'{id}' names no scenario");
+            for name in *scenarios {
+                assert!(sources.contains(&format!("\"{name}\"")), "no scenario '{name}' ({id})");
+            }
+        }
+    }
+
     #[test]
     fn diffs_read_well() {
         let pieces = diff(&lines("1 2 3 4 5 b c"), &lines("1 2 3 4 5 B c"));

@@ -19,8 +19,7 @@ fn follow_argv(run: &mut Run) {
     run.note_cmdline(run.worker());
     run.note_environ(run.worker());
     run.step("hard reload");
-    run.reload_over_cli("hard-reload");
-    run.wait_old_workers(0);
+    run.reload_over_cli_and_drain("hard-reload");
     run.note_cmdline(master);
     run.note_cmdline(run.worker());
     run.step("failed reload");
@@ -103,7 +102,7 @@ fn limit_of_descriptors() {
             for pid in [run.master(), run.worker()] {
                 let limit = procfs::nofile(pid).expect("a living process");
                 let name = run.called(pid);
-                run.note(&format!("limit of {name}"), format!("{limit:?}"));
+                run.note_raw(&format!("limit of {name}"), format!("{limit:?}"));
             }
         }
         run.note_stderr();
@@ -128,10 +127,7 @@ fn descriptors_do_not_grow() {
                 run.reload(Signal::USR2);
                 run.write_usual_config();
             } else if number % 5 == 1 {
-                let answer = run.cli().ask("reload");
-                assert!(answer.starts_with("Success=1"), "reload {number}: {answer}");
-                run.count_reloads(1);
-                run.settle();
+                run.reload_over_cli_and_drain("reload");
             } else {
                 run.reload(Signal::USR2);
             }

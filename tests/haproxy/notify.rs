@@ -93,7 +93,7 @@ fn sender() {
     scenario("sender", |run| {
         run.start();
         run.reload(Signal::HUP);
-        run.reload_over_cli("reload");
+        run.reload_over_cli_and_drain("reload");
         run.proxy().signal(Signal::USR1);
         let (master, mut others) = (run.master(), 0);
         run.proxy().wait_exit(mworker_kit::PATIENCE);

@@ -17,7 +17,7 @@ fn start_with(run: &mut Run, program: &str) {
 #[test]
 fn started_anew() {
     scenario("started_anew", |run| {
-        start_with(run, "    command /bin/sleep 1000");
+        start_with(run, "    command /bin/sleep 99999999");
         let program = run.wait_executed(SLEEP);
         run.note_events();
         run.note_cli("show proc");
@@ -52,7 +52,7 @@ fn started_anew() {
 #[test]
 fn not_started_anew() {
     scenario("not_started_anew", |run| {
-        start_with(run, "    command /bin/sleep 1000\n    no option start-on-reload");
+        start_with(run, "    command /bin/sleep 99999999\n    no option start-on-reload");
         run.wait_executed(SLEEP);
         run.note_events();
         run.reload(Signal::USR2);
@@ -71,7 +71,7 @@ fn not_started_anew() {
 #[test]
 fn kept() {
     scenario("kept", |run| {
-        let command = "    command /bin/sh -c \"trap '' USR1; exec /bin/sleep 1000\"";
+        let command = "    command /bin/sh -c \"trap '' USR1; exec /bin/sleep 99999999\"";
         start_with(run, &format!("{command}\n    no option start-on-reload"));
         let program = run.wait_executed(SLEEP);
         run.note_events();
@@ -94,7 +94,7 @@ fn kept() {
 #[test]
 fn killed() {
     scenario("killed", |run| {
-        start_with(run, "    command /bin/sleep 1000");
+        start_with(run, "    command /bin/sleep 99999999");
         let program = run.wait_executed(SLEEP);
         run.note_events();
         Signal::KILL.send(program);
@@ -105,7 +105,7 @@ fn killed() {
 #[test]
 fn terminated() {
     scenario("terminated", |run| {
-        start_with(run, "    command /bin/sleep 1000");
+        start_with(run, "    command /bin/sleep 99999999");
         let program = run.wait_executed(SLEEP);
         run.note_events();
         Signal::TERM.send(program);
@@ -144,7 +144,7 @@ fn failure_not_tolerated() {
     scenario("failure_not_tolerated", |run| {
         let config = run.config(
             "    master-worker no-exit-on-failure",
-            "program helper\n    command /bin/sleep 1000",
+            "program helper\n    command /bin/sleep 99999999",
         );
         run.write_config(&config);
         run.start();
@@ -158,7 +158,7 @@ fn failure_not_tolerated() {
 #[test]
 fn as_another_user() {
     scenario("as_another_user", |run| {
-        start_with(run, "    command /bin/sleep 1000\n    user nobody\n    group nogroup");
+        start_with(run, "    command /bin/sleep 99999999\n    user nobody\n    group nogroup");
         let program = run.wait_executed(SLEEP);
         let status = procfs::status(program).expect("a living process");
         for key in ["Uid", "Gid", "Groups"] {

@@ -40,8 +40,9 @@ pub struct Run {
     master: Pid,
     names: Names,
     lines: Vec<String>,
-    /// How many messages of stderr the transcript has dealt with.
+    /// How many messages of stderr the transcript has dealt with, the master's and others'.
     logged: usize,
+    logged_of_children: usize,
     /// The masters so far: with `-D` there are two.
     masters: Vec<Pid>,
     workers: usize,
@@ -57,11 +58,12 @@ impl Run {
         names.word(&binary.to_string_lossy(), "haproxy");
         names.word(&version(binary), "version");
         let (http, tcp, other) = (Port::reserve(), Port::reserve(), Port::reserve());
-        names.number(http.number().into(), "http port");
-        names.number(tcp.number().into(), "tcp port");
-        names.number(other.number().into(), "other port");
         let echo = Backend::echo();
-        names.number(echo.addr().port().into(), "echo port");
+        // Whole addresses, for a port alone may be some process's number as well.
+        names.word(&http.addr().to_string(), "http address");
+        names.word(&tcp.addr().to_string(), "tcp address");
+        names.word(&other.addr().to_string(), "other address");
+        names.word(&echo.addr().to_string(), "echo address");
         names.number(std::process::id().into(), "test");
         names.word(host.marker(), "marker");
         let notify = NotifySocket::at_path(&host);
@@ -78,6 +80,7 @@ impl Run {
             names,
             lines: Vec::new(),
             logged: 0,
+            logged_of_children: 0,
             masters: Vec::new(),
             workers: 0,
             children: 0,
@@ -145,6 +148,7 @@ impl Run {
             let _ = std::fs::remove_file(self.host.path(name));
         }
         self.logged = 0;
+        self.logged_of_children = 0;
         self.masters.clear();
         self.spawn(launch);
     }
@@ -255,7 +259,9 @@ impl Run {
         self.wait_leaving();
     }
 
-    /// Reloads over the CLI, and notes the answer.
+    /// Reloads over the CLI, and notes the whole answer. For that to be the same each time
+    /// the old worker must not end, so a connection has to be held: the end of a worker is
+    /// told in the answer if it comes before the answer is finished.
     #[track_caller]
     pub fn reload_over_cli(&mut self, command: &str) {
         self.reloads += 1;
@@ -263,6 +269,17 @@ impl Run {
         self.settle();
         self.note_text(&format!("answer to {command}"), &answer);
         self.wait_leaving();
+    }
+
+    /// Reloads over the CLI, waits until no old worker is left, and notes but the first line
+    /// of the answer.
+    #[track_caller]
+    pub fn reload_over_cli_and_drain(&mut self, command: &str) {
+        self.reloads += 1;
+        let answer = self.cli().ask(command);
+        self.note(&format!("answer to {command}"), answer.lines().next().unwrap_or_default());
+        self.settle();
+        self.wait_old_workers(0);
     }
 
     /// Waits until the workers told to leave no longer listen, or are gone.
@@ -339,6 +356,11 @@ impl Run {
         self.lines.push(format!("{what}: {value}"));
     }
 
+    /// Notes a fact as it is: its numbers may look like those of processes.
+    pub fn note_raw(&mut self, what: &str, value: impl std::fmt::Display) {
+        self.lines.push(format!("{what}: {value}"));
+    }
+
     /// Notes a text line by line.
     pub fn note_text(&mut self, what: &str, text: &str) {
         self.learn();
@@ -373,12 +395,13 @@ impl Run {
     /// programs are left out: they come when they come.
     pub fn note_stderr(&mut self) {
         self.learn();
-        let lines = self.new_log_lines();
-        let mut texts: Vec<String> = lines
+        let lines = log_lines(&self.proxy().stderr());
+        let mut texts: Vec<String> = lines[self.logged.min(lines.len())..]
             .iter()
             .filter(|line| self.masters.contains(&line.pid))
             .map(|line| self.log_text(line))
             .collect();
+        self.logged = lines.len();
         if texts.is_empty() {
             self.lines.push("stderr: nothing".to_owned());
         }
@@ -392,12 +415,13 @@ impl Run {
     /// Notes the messages of children on stderr since the last time, sorted.
     pub fn note_stderr_of_children(&mut self) {
         self.learn();
-        let lines = self.new_log_lines();
-        let mut texts: Vec<String> = lines
+        let lines = log_lines(&self.proxy().stderr());
+        let mut texts: Vec<String> = lines[self.logged_of_children.min(lines.len())..]
             .iter()
             .filter(|line| !self.masters.contains(&line.pid))
             .map(|line| format!("{} {}", self.names.pid(line.pid), self.log_text(line)))
             .collect();
+        self.logged_of_children = lines.len();
         texts.sort();
         self.lines.extend(texts);
     }
@@ -405,14 +429,6 @@ impl Run {
     fn log_text(&self, line: &LogLine) -> String {
         let text = self.names.normalise(&line.text).replace('\n', " \\n ");
         format!("stderr: [{}] {text}", line.level)
-    }
-
-    fn new_log_lines(&mut self) -> Vec<LogLine> {
-        let stderr = self.proxy().stderr();
-        let mut lines = log_lines(&stderr);
-        let new = lines.split_off(self.logged.min(lines.len()));
-        self.logged += new.len();
-        new
     }
 
     /// Notes notifications and stderr.

@@ -149,11 +149,28 @@ fn malformed_process_table() {
             "|",
             "|||;;;===",
             "|type=w;pid=abc;fd=",
-            "|type=w",
             "|unknown=1;type=?;pid=5000001;reloads=3;id=",
             "|type=e;fd=-1;cfd=-1;pid=5000002;reloads=1;failedreloads=0;timestamp=1;id=x;version=",
-            "type=w;fd=-1;cfd=-1;pid=5000003;reloads=2;failedreloads=0;timestamp=1;id=;version=0",
             "|type=m;pid=0;reloads=99999999999999999999;timestamp=-5",
+        ] {
+            run.step(&format!("HAPROXY_PROCESSES={table}"));
+            let launch = run
+                .launch(&["-Ws", "-S", &run.master_socket()])
+                .env("HAPROXY_MWORKER_REEXEC", "1")
+                .env("HAPROXY_PROCESSES", table);
+            run.start_odd(launch);
+        }
+    });
+}
+
+/// Tables with a worker that has no descriptor: 3.0.11 crashes over each.
+#[test]
+fn process_table_without_descriptors() {
+    scenario("process_table_without_descriptors", |run| {
+        run.write_usual_config();
+        for table in [
+            "|type=w",
+            "type=w;fd=-1;cfd=-1;pid=5000003;reloads=2;failedreloads=0;timestamp=1;id=;version=0",
         ] {
             run.step(&format!("HAPROXY_PROCESSES={table}"));
             let launch = run
