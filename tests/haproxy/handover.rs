@@ -57,6 +57,33 @@ fn argv_without_socket_transfer() {
     });
 }
 
+/// PIDs and a socket given by the user count for the first start only. There is no such
+/// process: the kernel gives no number above 4194304.
+#[test]
+fn argv_of_a_takeover() {
+    scenario("argv_of_a_takeover", |run| {
+        run.write_usual_config();
+        let args =
+            ["-Ws", "-sf", "5000001", "5000002", "-x", "/nonexistent", "-S", &run.master_socket()];
+        let launch = run.launch(&args);
+        run.start_as(launch);
+        run.note_events();
+        run.note_cmdline(run.master());
+        run.note_cli("show proc");
+        let held = run.hold();
+        for number in 1..=2 {
+            run.step(&format!("reload {number}"));
+            run.reload(Signal::USR2);
+            run.wait_old_workers(1);
+            run.note_events();
+            run.note_cmdline(run.master());
+            run.note_cmdline(run.worker());
+            run.note_cli("show proc");
+        }
+        drop(held);
+    });
+}
+
 /// Files after `--` stay the last arguments.
 #[test]
 fn argv_with_files_at_the_end() {

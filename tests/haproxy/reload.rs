@@ -155,6 +155,23 @@ fn max_reloads() {
     });
 }
 
+/// None at all is allowed to stay.
+#[test]
+fn max_reloads_zero() {
+    scenario("max_reloads_zero", |run| {
+        run.write_config(&run.config("    mworker-max-reloads 0", ""));
+        run.start();
+        let mut held = run.hold();
+        run.note_events();
+        run.reload(Signal::USR2);
+        run.wait_old_workers(0);
+        run.note_events();
+        run.note("old connection works", held.works());
+        run.note_request();
+        run.note_cli("show proc");
+    });
+}
+
 /// No request fails, be it on a new or on a kept connection.
 #[test]
 fn under_http_load() {
