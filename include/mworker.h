@@ -642,6 +642,15 @@ int mworker_release_unborn(struct mworker *mw);
 int mworker_start_programs(struct mworker *mw);
 
 /*
+ * Forks the process of the worker's row that has none yet. Returns
+ * MWORKER_IN_MASTER or MWORKER_IN_WORKER; nothing else is done in the worker,
+ * which has to forget the handle. Returns MWORKER_ERR_SYSTEM when the fork
+ * failed: after a reload that has been counted, logged and told, the row has
+ * been released, and the old workers go on. Masters.
+ */
+int mworker_fork(struct mworker *mw);
+
+/*
  * Holds back what is held back over a reload: USR1, USR2, HUP, TTIN, TTOU and
  * CHLD, and nothing else. Any process; safe in a signal handler.
  */

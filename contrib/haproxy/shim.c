@@ -84,6 +84,8 @@ static void shim_gone(void *user, struct mworker_row *row, int kind)
 
 	if (kind == MWORKER_GONE_FORMER)
 		delete_oldpid(proc->pid);
+	if (kind == MWORKER_GONE_STARTING)
+		shim_load_failed();
 	if (proc->srv && (kind == MWORKER_GONE_UNBORN || kind == MWORKER_GONE_STARTING)) {
 		shim_forget_listeners_on(proc->ipc_fd[0]);
 #if MWORKER_HAPROXY >= 0x0301

@@ -29,6 +29,9 @@ void shim_prepare_exec(void);
 /* Takes the listeners that use descriptor `fd` out of service. */
 void shim_forget_listeners_on(int fd);
 
+/* The new worker ended before it served. */
+void shim_load_failed(void);
+
 /* How the last load ended. */
 enum shim_load { SHIM_NO_LOAD, SHIM_LOADING, SHIM_LOADED, SHIM_LOAD_FAILED };
 enum shim_load shim_load_status(void);

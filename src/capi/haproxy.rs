@@ -4,7 +4,7 @@ use super::error::{ERR_ABSENT, Failure, OK};
 use super::handle::{Handle, MasterSide, done, enter_master};
 use super::host;
 use super::list::Row;
-use super::master::read_table;
+use super::master::{IN_MASTER, IN_WORKER, read_table};
 use crate::core::handover;
 use crate::core::lifecycle::{Event, Gone};
 use crate::core::reexec;
@@ -263,6 +263,30 @@ unsafe fn program_of(row: NonNull<Row>) -> io::Result<Program> {
     // -1 is "the master's".
     let (user, group) = (libc::uid_t::try_from(user).ok(), libc::gid_t::try_from(group).ok());
     Ok(Program::new(c_strings(&command)?, c_strings(&environment)?, user, group))
+}
+
+/// Forks the process of the worker's row that has none yet. Returns
+/// MWORKER_IN_MASTER or MWORKER_IN_WORKER; nothing else is done in the worker,
+/// which has to forget the handle. Returns MWORKER_ERR_SYSTEM when the fork
+/// failed: after a reload that has been counted, logged and told, the row has
+/// been released, and the old workers go on. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle; the process has one thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_fork(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| match side.master.fork_worker(|_| ()) {
+            Ok(None) => Ok(IN_MASTER),
+            Ok(Some(())) => Ok(IN_WORKER),
+            Err(error) => {
+                let why = format!("fork: {}", crate::sys::describe(&error));
+                side.master.handle(Event::StartFailed { why: &why });
+                Err(Failure::system("can't fork a worker", &error))
+            }
+        })
+    }
 }
 
 /// Holds back what is held back over a reload: USR1, USR2, HUP, TTIN, TTOU and

@@ -13,7 +13,6 @@ use crate::core::process::{Process, options};
 use crate::core::reexec::{self, CommandLine};
 use crate::core::table::Table;
 use crate::core::texts::Level;
-use crate::sys::fork::{Forked, fork};
 use crate::sys::run::{Runner, Server};
 use crate::sys::signals::{self, Set};
 use crate::sys::worker::Worker;
@@ -405,7 +404,6 @@ pub unsafe extern "C" fn mworker_daemonize(mw: *mut Handle) -> c_int {
             let launcher = daemon::go_into_background().map_err(|e| Failure::system("fork", &e))?;
             side.master.launcher = Some(launcher);
             let own = crate::sys::master::own_pid();
-            side.master.life.set_own_pid(own);
             if let Some(row) = side.master.table.master() {
                 let mut process = side.master.table.load(row);
                 process.pid = own;
@@ -482,24 +480,16 @@ unsafe fn start_worker(side: &mut MasterSide) -> io::Result<Option<WorkerSide>> 
         .table
         .append(process, b"", version.as_bytes())
         .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    let after = |forked| match forked {
-        Forked::Parent(pid) => {
-            drop(theirs);
+    // SAFETY: by the caller's promise.
+    let forked = unsafe { side.master.fork_worker(|_| ()) };
+    match forked {
+        Ok(None) => {
             // The row owns it from now on.
             let _ = ours.into_raw_fd();
-            side.master.handle(Event::Forked { pid });
-            None
+            Ok(None)
         }
-        Forked::Child => {
-            drop(ours);
-            Some(become_worker(side, theirs))
-        }
-    };
-    // SAFETY: by the caller's promise.
-    let forked = unsafe { fork(after) };
-    match forked {
-        Ok(None) => Ok(None),
-        Ok(Some(worker)) => {
+        Ok(Some(())) => {
+            let worker = become_worker(side, theirs);
             signals::set_mask(&side.original_mask.unwrap_or_else(Set::none));
             Ok(Some(worker))
         }

@@ -203,6 +203,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// Something happened.
     pub fn handle(&mut self, event: Event<'_>) {
         let mut actions = Vec::new();
+        // A daemon's changes after the start.
+        self.life.set_own_pid(own_pid());
         self.life.step(&mut self.table, event, clock::now(), &mut actions);
         let mut todo: VecDeque<Action<T::Row>> = actions.into();
         while let Some(action) = todo.pop_front() {
@@ -372,6 +374,29 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             fork(|side| match side {
                 Forked::Parent(pid) => pid,
                 Forked::Child => prepared.become_program(),
+            })
+        }
+    }
+
+    /// Forks the process of the row that has none yet. `child` runs in it.
+    ///
+    /// # Errors
+    /// The system's; the row is still there.
+    ///
+    /// # Safety
+    /// The process has one thread.
+    pub unsafe fn fork_worker<R>(
+        &mut self,
+        child: impl FnOnce(&mut Self) -> R,
+    ) -> io::Result<Option<R>> {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            fork(|side| match side {
+                Forked::Parent(pid) => {
+                    self.handle(Event::Forked { pid });
+                    None
+                }
+                Forked::Child => Some(child(self)),
             })
         }
     }

@@ -1,0 +1,258 @@
+/*
+ * HAProxy 3.4 and 3.5: the worker says READY, and the master that forked it goes
+ * on. The whole module is this file's and those of shim.c, cli.c, listeners.c.
+ */
+#include "shim.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <haproxy/cli.h>
+#include <haproxy/fd.h>
+#include <haproxy/list.h>
+#include <haproxy/signal.h>
+#include <haproxy/systemd.h>
+#include <haproxy/task.h>
+#include <haproxy/tools.h>
+#include <haproxy/version.h>
+
+int max_reloads = 50;
+/* 1: the last worker has said READY, 0: it failed. HAProxy's C writes it too. */
+int load_status;
+/* What -S said. */
+struct list mworker_cli_conf = LIST_HEAD_INIT(mworker_cli_conf);
+
+/* The worker that has not said READY yet, or NULL. */
+static struct mworker_proc *shim_starting(void)
+{
+	struct mworker_proc *proc;
+
+	list_for_each_entry(proc, &proc_list, list) {
+		if ((proc->options & PROC_O_TYPE_WORKER) && (proc->options & PROC_O_INIT))
+			return proc;
+	}
+	return NULL;
+}
+
+enum shim_load shim_load_status(void)
+{
+	if (shim_starting())
+		return SHIM_LOADING;
+	return load_status ? SHIM_LOADED : SHIM_LOAD_FAILED;
+}
+
+void shim_load_failed(void)
+{
+	/* Listeners of the former worker that were not taken. */
+	sock_drop_unused_old_sockets();
+	usermsgs_clr(NULL);
+	load_status = 0;
+	shim_register_signals();
+}
+
+void shim_prepare_exec(void)
+{
+	shim_configure();
+	mworker_set_argv(shim_mworker, (const char *const *)old_argv, old_unixsocket);
+	/* What the configuration did to the environment is not for the next one. */
+	mworker_set_environment(shim_mworker, (const char *const *)init_env);
+}
+
+/* To stop a master is always possible, and its children are always reaped. */
+static void shim_register_first_signals(void)
+{
+	static int registered;
+
+	if (registered++)
+		return;
+	signal_register_fct(SIGTERM, mworker_catch_sigterm, SIGTERM);
+	signal_register_fct(SIGINT, mworker_catch_sigterm, SIGINT);
+	signal_register_fct(SIGCHLD, mworker_catch_sigchld, SIGCHLD);
+}
+
+/* The others wait until a worker serves. What workers do on them goes. */
+static void shim_register_signals(void)
+{
+	static int registered;
+
+	shim_register_first_signals();
+	if (registered++)
+		return;
+	signal_unregister(SIGTTIN);
+	signal_unregister(SIGTTOU);
+	signal_unregister(SIGUSR1);
+	signal_unregister(SIGHUP);
+	signal_unregister(SIGQUIT);
+	signal_register_fct(SIGUSR1, mworker_catch_sigterm, SIGUSR1);
+	signal_register_fct(SIGTTIN, mworker_broadcast_signal, SIGTTIN);
+	signal_register_fct(SIGTTOU, mworker_broadcast_signal, SIGTTOU);
+	signal_register_fct(SIGHUP, mworker_catch_sighup, SIGHUP);
+	signal_register_fct(SIGUSR2, mworker_catch_sighup, SIGUSR2);
+}
+
+void mworker_unblock_sigchld(void);
+void mworker_unblock_sigchld(void)
+{
+	shim_register_first_signals();
+	mworker_release_sigchld();
+}
+
+/* HAProxy's CLI calls it when it has dealt with a worker's READY. */
+void mworker_unblock_signals()
+{
+	shim_register_signals();
+	if (load_status && !shim_starting())
+		mworker_loaded(shim_mworker);
+	mworker_release_signals();
+}
+
+/* The master CLI's sockets, and the one by which the client of a reload returns. */
+void mworker_create_master_cli(void)
+{
+	struct wordlist *word, *next;
+	char *path = NULL;
+
+	if (LIST_ISEMPTY(&mworker_cli_conf))
+		return;
+	list_for_each_entry_safe(word, next, &mworker_cli_conf, list) {
+		if (!mworker_cli_master_proxy_new_listener(word->s)) {
+			ha_alert("Can't create the master's CLI.\n");
+			exit(EXIT_FAILURE);
+		}
+		LIST_DELETE(&word->list);
+		free(word->s);
+		free(word);
+	}
+	if (proc_self->ipc_fd[1] == -1 &&
+	    socketpair(AF_UNIX, SOCK_STREAM, 0, proc_self->ipc_fd) < 0) {
+		ha_alert("Can't create the mcli_reload socketpair.\n");
+		exit(EXIT_FAILURE);
+	}
+	memprintf(&path, "sockpair@%d", proc_self->ipc_fd[1]);
+	mcli_reload_bind_conf = mworker_cli_master_proxy_new_listener(path);
+	free(path);
+	if (!mcli_reload_bind_conf) {
+		ha_alert("Can't create the mcli_reload listener.\n");
+		exit(EXIT_FAILURE);
+	}
+}
+
+/* The rows of the master, at a first start, and of the worker to be. */
+void mworker_prepare_master(void)
+{
+	struct mworker_proc *worker;
+
+	setenv("HAPROXY_MWORKER", "1", 1);
+	if (!getenv("HAPROXY_MWORKER_REEXEC") && mworker_env_to_proc_list() < 0)
+		exit(EXIT_FAILURE);
+
+	worker = mworker_proc_new();
+	if (!worker) {
+		ha_alert("Cannot allocate process structures.\n");
+		exit(EXIT_FAILURE);
+	}
+	worker->options = PROC_O_TYPE_WORKER | PROC_O_INIT;
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, worker->ipc_fd) < 0) {
+		ha_alert("Cannot create worker master CLI socketpair.\n");
+		exit(EXIT_FAILURE);
+	}
+	worker->version = strdup(haproxy_version);
+	LIST_APPEND(&proc_list, &worker->list);
+}
+
+static void shim_become_worker(void)
+{
+	struct mworker_proc *worker = shim_starting();
+	int end;
+
+	if (daemon_fd[1] >= 0) {
+		close(daemon_fd[1]);
+		daemon_fd[1] = -1;
+	}
+	unsetenv("HAPROXY_MWORKER_REEXEC");
+	ha_random_jump128(1);
+
+	/* In it the client of a reload waits for the master. */
+	for (end = 0; end < 2; end++) {
+		if (proc_self->ipc_fd[end] >= 0)
+			close(proc_self->ipc_fd[end]);
+	}
+	close(worker->ipc_fd[0]);
+	worker->ipc_fd[0] = -1;
+	proc_self = worker;
+	if (mworker_cli_global_proxy_new_listener(worker) < 0)
+		exit(EXIT_FAILURE);
+}
+
+/* What leads from the master to the worker that starts. */
+static void shim_listen_to_worker(struct mworker_proc *worker)
+{
+	char *path = NULL;
+
+	close(worker->ipc_fd[1]);
+	worker->ipc_fd[1] = -1;
+	memprintf(&path, "sockpair@%d", worker->ipc_fd[0]);
+	if (!mworker_cli_master_proxy_new_listener(path))
+		exit(EXIT_FAILURE);
+	free(path);
+}
+
+static void shim_become_master(void)
+{
+	char *error = NULL;
+
+	master = 1;
+	global.nbtgroups = 1;
+	global.nbthread = 1;
+	if (mworker_cli_create_master_proxy(&error) < 0) {
+		ha_alert("Can't create MASTER proxy: %s\n", error);
+		exit(EXIT_FAILURE);
+	}
+	if (mworker_cli_attach_server(&error) < 0) {
+		ha_alert("Can't attach servers needed for master CLI %s\n", error ? error : "");
+		exit(EXIT_FAILURE);
+	}
+	mworker_create_master_cli();
+	if (shim_starting())
+		shim_listen_to_worker(shim_starting());
+}
+
+/* Forks; returns in the worker and in the master. */
+void mworker_apply_master_worker_mode(void)
+{
+	shim_configure();
+	/* A daemon has become another process since. */
+	proc_self->pid = getpid();
+	if (mworker_fork(shim_mworker) == MWORKER_IN_WORKER)
+		shim_become_worker();
+	else
+		shim_become_master();
+}
+
+/* The master's life. */
+void mworker_run_master(void)
+{
+	close(devnullfd);
+	devnullfd = -1;
+	/* A master has nothing to hurry for. */
+	global.tune.options &= ~GTUNE_BUSY_POLLING;
+
+	mworker_unblock_sigchld();
+	/* Nobody will say READY: nothing to wait for. */
+	if (!shim_starting()) {
+		shim_register_signals();
+		mworker_release_signals();
+	}
+	mworker_cleantasks();
+	/* Some may have ended before anybody looked. */
+	mworker_catch_sigchld(NULL);
+
+	/* The loop has work even without a listener. */
+	jobs++;
+	fork_poller();
+	run_thread_poll_loop(NULL);
+	exit(EXIT_SUCCESS);
+}
