@@ -44,15 +44,6 @@ enum shim_load shim_load_status(void)
 	return load_status ? SHIM_LOADED : SHIM_LOAD_FAILED;
 }
 
-void shim_load_failed(void)
-{
-	/* Listeners of the former worker that were not taken. */
-	sock_drop_unused_old_sockets();
-	usermsgs_clr(NULL);
-	load_status = 0;
-	shim_register_signals();
-}
-
 void shim_prepare_exec(void)
 {
 	shim_configure();
@@ -91,6 +82,15 @@ static void shim_register_signals(void)
 	signal_register_fct(SIGTTOU, mworker_broadcast_signal, SIGTTOU);
 	signal_register_fct(SIGHUP, mworker_catch_sighup, SIGHUP);
 	signal_register_fct(SIGUSR2, mworker_catch_sighup, SIGUSR2);
+}
+
+void shim_load_failed(void)
+{
+	/* Listeners of the former worker that were not taken. */
+	sock_drop_unused_old_sockets();
+	usermsgs_clr(NULL);
+	load_status = 0;
+	shim_register_signals();
 }
 
 void mworker_unblock_sigchld(void);
