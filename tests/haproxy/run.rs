@@ -95,7 +95,7 @@ impl Run {
     pub fn config(&self, global: &str, sections: &str) -> String {
         format!(
             "global\n    maxconn 200\n    nbthread 2\n    stats socket {stats} level admin\n{global}\n\
-             defaults\n    timeout connect 10s\n    timeout client 60s\n    timeout server 60s\n\
+             defaults\n    timeout connect 10s\n    timeout client 10m\n    timeout server 10m\n\
              frontend web\n    mode http\n    bind {http}\n    \
              http-request return status 200 content-type text/plain lf-string \"%pid\"\n\
              listen line\n    mode tcp\n    bind {tcp}\n    server echo {echo}\n{sections}\n",
