@@ -60,7 +60,7 @@ impl Plan {
             threads: 4,
             pause: Duration::from_millis(1),
             limit: Duration::from_secs(10),
-            bound: Duration::from_secs(120),
+            bound: Duration::from_secs(300),
         }
     }
 
@@ -83,7 +83,7 @@ impl Plan {
         self
     }
 
-    /// How long the whole load may go on, if nobody stops it (2 min).
+    /// How long the whole load may go on, if nobody stops it (5 min).
     pub fn bound(mut self, bound: Duration) -> Plan {
         self.bound = bound;
         self
