@@ -1,11 +1,16 @@
 /*
  * A small TCP proxy, and what it takes to give it HAProxy's master and workers: everything
- * of mworker.h is used in main.c (the master's side) and worker.c (the worker's side). The
- * other files know nothing of it:
+ * of mworker.h is used in
  *
- *   config.c   reads the configuration
- *   relay.c    one connection of a client, relayed to its backend
- *   cli.c      one command of an operator, come through the master's CLI
+ *   main.c       the options, and the master from its start to its end
+ *   listeners.c  listening sockets, from one worker to the next
+ *   worker.c     the worker: READY, its loop, signals, what the master says
+ *
+ * and the other files know nothing of it:
+ *
+ *   config.c     reads the configuration
+ *   relay.c      one connection of a client, relayed to its backend
+ *   cli.c        one command of an operator, come through the master's CLI
  *
  * Linux only, for epoll, signalfd and accept4.
  */
@@ -98,8 +103,26 @@ int worker_watch(struct worker *worker, struct source *source, uint32_t events);
 /* Closes a source; nothing for one that is closed. */
 void worker_close(struct worker *worker, struct source *source);
 
+/* Tells people; while the worker starts, also the operator who asked for the reload. */
+__attribute__((format(printf, 3, 4)))
+void worker_say(struct worker *worker, int level, const char *format, ...);
+
 void worker_begin(struct worker *worker, struct session *session);
 void worker_end(struct worker *worker, struct session *session);
+
+/* ---- listeners.c ---- */
+
+/* Returns 0, or -1 having said why. Whatever it returns, listeners_free() frees the rest. */
+int listeners_open(struct worker *worker, const struct config *config);
+
+/* To be called when a round is over, for what happened in it may have changed whether the
+ * worker accepts. */
+void listeners_watch(struct worker *worker);
+
+/* Listens no more. */
+void listeners_close(struct worker *worker);
+
+void listeners_free(struct worker *worker);
 
 /* ---- relay.c ---- */
 
