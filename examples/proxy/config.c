@@ -131,7 +131,8 @@ static int parse_line(const struct parser *parser, char *line)
     char *word, *rest;
 
     line[strcspn(line, "#")] = '\0';
-    for (word = strtok_r(line, blanks, &rest); word != NULL; word = strtok_r(NULL, blanks, &rest)) {
+    for (word = strtok_r(line, blanks, &rest); word != NULL;
+         word = strtok_r(NULL, blanks, &rest)) {
         if (count == sizeof(words) / sizeof(words[0]))
             break;
         words[count++] = word;

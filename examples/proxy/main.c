@@ -63,7 +63,8 @@ static int parse_options(struct options *options, int argc, char **argv)
         usage(stderr);
         return -1;
     }
-    if (!options->master && (options->cli != NULL || options->background || options->pidfile != NULL))
+    if (!options->master &&
+        (options->cli != NULL || options->background || options->pidfile != NULL))
         return complain("-S, -D and -p are the master's, they need -W or -Ws");
     if (options->systemd && !mworker_has_systemd())
         return complain("-Ws needs a libmworker built with USE_SYSTEMD");
