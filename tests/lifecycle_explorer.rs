@@ -1,8 +1,8 @@
 //! Every state that a master can get into, to a stated depth, and what must
 //! hold in each: see [`explorer::invariants`].
 //!
-//! Deeper, and much faster, by
-//! `MWORKER_EXPLORE_DEPTH=40 cargo test --release --test lifecycle_explorer -- --nocapture`.
+//! Deeper by
+//! `MWORKER_EXPLORE_DEPTH=18 cargo test --release --test lifecycle_explorer -- --nocapture`.
 #![allow(missing_docs)]
 
 #[path = "lifecycle_explorer/mod.rs"]
@@ -19,18 +19,22 @@ const V3_0: Generation = Generation::haproxy(3, 0);
 const V3_1: Generation = Generation::haproxy(3, 1);
 const V3_5: Generation = Generation::haproxy(3, 5);
 
-/// Steps from the first start on: a handful of reloads, failed ones included.
+/// Steps from the first start on: two reloads and what may go wrong with them.
 const DEPTH: usize = 12;
+/// Where a program or another binary makes each state several.
+const DEPTH_OF_MANIFOLD: usize = 10;
 
-fn depth() -> usize {
+fn depth(scenario: &Scenario) -> usize {
+    let manifold = scenario.program || scenario.upgrade.is_some();
+    let usual = if manifold { DEPTH_OF_MANIFOLD } else { DEPTH };
     let asked = std::env::var("MWORKER_EXPLORE_DEPTH").ok();
-    asked.map_or(DEPTH, |depth| depth.parse().expect("MWORKER_EXPLORE_DEPTH is a number"))
+    asked.map_or(usual, |depth| depth.parse().expect("MWORKER_EXPLORE_DEPTH is a number"))
 }
 
 fn explore_all(name: &str, scenarios: &[Scenario]) {
     let mut sum = Explored { whole: true, ..Explored::default() };
     for scenario in scenarios {
-        match explore(scenario, depth(), None) {
+        match explore(scenario, depth(scenario), None) {
             Ok(part) => {
                 sum.states += part.states;
                 sum.steps += part.steps;
@@ -98,7 +102,7 @@ fn from_one_generation_to_another() {
 fn faults_put_in_on_purpose_are_found() {
     let scenario = &scenarios(Generation::NATIVE)[0];
     for (sabotage, invariant) in Sabotage::ALL {
-        let trace = explore(scenario, depth(), Some(sabotage)).expect_err("it is found");
+        let trace = explore(scenario, depth(scenario), Some(sabotage)).expect_err("it is found");
         assert_eq!(trace.violation.invariant, invariant, "{sabotage:?}: {trace}");
     }
 }

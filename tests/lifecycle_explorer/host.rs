@@ -36,7 +36,7 @@ impl World {
                 let new = scenario.upgrade.unwrap_or(self.generation);
                 next.re_execute(kind, new, scenario)?;
             }
-            _ => next.step(event, self.phase, sabotage)?,
+            _ => next.step(event, self, sabotage)?,
         }
         next.canonicalise();
         invariants::of_state(&next)?;
@@ -44,18 +44,18 @@ impl World {
     }
 
     /// The core's part.
-    fn step(&mut self, event: Move, phase: Phase, sabotage: Option<Sabotage>) -> Verdict {
-        let before = self.clone();
-        let expected = self.ledger.foresee(&before, event);
+    fn step(&mut self, event: Move, before: &Self, sabotage: Option<Sabotage>) -> Verdict {
+        let phase = before.phase;
+        let expected = self.ledger.foresee(before, event);
         let mut actions = Vec::new();
         if matches!(event, Move::Forks | Move::Refuses | Move::ExecFails) {
             self.phase = Phase::Running;
         }
         self.tell(event, phase, &mut actions)?;
         if let Some(sabotage) = sabotage {
-            sabotage.spoil(event, &before, &mut actions, &mut self.table);
+            sabotage.spoil(event, before, &mut actions, &mut self.table);
         }
-        invariants::of_step(&before, &actions, &expected)?;
+        invariants::of_step(before, &actions, &expected)?;
         for action in &actions {
             self.carry_out(action)?;
         }

@@ -191,6 +191,7 @@ pub fn of_state(world: &World) -> Verdict {
     nobody_is_left_behind(world)?;
     if world.is_quiet() {
         requests_are_begun(world)?;
+        reloads_are_counted(world)?;
         failures_are_counted(world)?;
         the_result_is_known(world)?;
         if !world.ledger.stop_asked {
@@ -257,6 +258,15 @@ fn nobody_is_left_behind(world: &World) -> Verdict {
 fn requests_are_begun(world: &World) -> Verdict {
     let waiting = world.ledger.reload_asked;
     hold(waiting.is_none(), "requests_are_begun", || format!("{waiting:?}"))
+}
+
+/// The master's count of reloads is that of those carried out: an exec that
+/// failed counts for nothing.
+fn reloads_are_counted(world: &World) -> Verdict {
+    let shown = world.table.master().map(|m| world.table.load(m).reloads);
+    hold(shown == Some(world.ledger.reloads), "reloads_are_counted", || {
+        format!("shown {shown:?}, happened {}", world.ledger.reloads)
+    })
 }
 
 /// `failed: N` is the number of failures since the last success.

@@ -20,6 +20,8 @@ pub struct Ledger {
     pub first_start: bool,
     /// How the last load ended.
     pub loaded: Option<bool>,
+    /// Reloads that were carried out, failed or not.
+    pub reloads: i32,
     /// Reloads that failed since the last success.
     pub failed: i32,
     /// The status that the first current child left which has to be told on.
@@ -41,6 +43,7 @@ impl Default for Ledger {
             reload_asked: None,
             first_start: true,
             loaded: None,
+            reloads: 0,
             failed: 0,
             reported: None,
             in_service: None,
@@ -233,7 +236,10 @@ impl Ledger {
         self.loaded = None;
         self.waits = kind == ExecKind::Wait;
         self.first_start &= self.waits;
-        if matches!(rows, RowFormat::V1_9 | RowFormat::V2_0) {
+        // Up to 2.4 who reads counts, to wait too.
+        let old = matches!(rows, RowFormat::V1_9 | RowFormat::V2_0);
+        self.reloads += i32::from(old || kind != ExecKind::Wait);
+        if old {
             self.failed = 0;
         }
     }

@@ -50,6 +50,8 @@ pub enum Sabotage {
     MasterLeaving,
     /// Failures aren't counted.
     ForgetsFailure,
+    /// An exec that failed counts as a reload.
+    CountsFailedExec,
     /// A worker is in service as soon as it is forked.
     InServiceTooEarly,
     /// The worker in service is LEAVING after a failure.
@@ -58,7 +60,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All, each with the invariant that finds it.
-    pub const ALL: [(Self, &'static str); 21] = [
+    pub const ALL: [(Self, &'static str); 22] = [
         (Self::DropsRelease, "rows_are_released_once"),
         (Self::ReleasesTwice, "rows_are_released_once"),
         (Self::ForgetsReadyAfterFailure, "systemd_waits_for_nothing"),
@@ -78,6 +80,7 @@ impl Sabotage {
         (Self::LeavesWithWrongStatus, "leaves_when_due_with_the_right_status"),
         (Self::MasterLeaving, "one_master_that_never_leaves"),
         (Self::ForgetsFailure, "failures_are_counted"),
+        (Self::CountsFailedExec, "reloads_are_counted"),
         (Self::InServiceTooEarly, "only_a_ready_worker_goes_into_service"),
         (Self::DisownsInService, "who_serves_is_current"),
     ];
@@ -159,6 +162,9 @@ impl Sabotage {
             }
             Self::MasterLeaving if failed => mark(table, options::MASTER),
             Self::ForgetsFailure if failed => table.for_each(|p| p.failed_reloads = 0),
+            Self::CountsFailedExec if event == Move::ExecFails => {
+                table.for_each(|p| p.reloads += 1);
+            }
             Self::InServiceTooEarly if event == Move::Forks => {
                 actions.extend(table.starting().map(Action::InService));
             }

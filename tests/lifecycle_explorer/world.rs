@@ -146,6 +146,7 @@ impl World {
     /// order is kept, and up to [`EXACT_COUNTS`] their value.
     pub fn canonicalise(&mut self) {
         let mut counts: Vec<i32> = self.table.rows().map(|(_, p)| p.reloads).collect();
+        counts.push(self.ledger.reloads);
         counts.sort_unstable();
         counts.dedup();
         let mut small: Vec<i32> = Vec::with_capacity(counts.len());
@@ -153,9 +154,13 @@ impl World {
             let above = small.last().map_or(0, |last| last + 1);
             small.push((*count).min(above.max(EXACT_COUNTS + 1)));
         }
+        let made_small = |count| {
+            let place = counts.iter().position(|c| *c == count);
+            place.map_or(count, |at| small[at])
+        };
+        self.ledger.reloads = made_small(self.ledger.reloads);
         self.table.for_each(|p| {
-            let place = counts.iter().position(|c| *c == p.reloads);
-            p.reloads = place.map_or(p.reloads, |at| small[at]);
+            p.reloads = made_small(p.reloads);
             p.failed_reloads = p.failed_reloads.min(EXACT_COUNTS);
         });
         self.ledger.failed = self.ledger.failed.min(EXACT_COUNTS);
