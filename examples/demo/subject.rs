@@ -97,7 +97,7 @@ impl Subject {
             // To get a TCP address that is taken, HAProxy has the old worker stop listening
             // for a second or two, in which clients are refused. It doesn't for this one.
             (Config::Unbindable(_), Kind::Haproxy) => format!(
-                "{base}frontend unbindable\n    bind unix@/no/such/folder/socket\n    default_backend web\n"
+                "{base}listen unbindable\n    mode http\n    bind unix@/no/such/folder/socket\n"
             ),
         }
     }
@@ -125,8 +125,8 @@ frontend web
     option idle-close-on-response
     option http-server-close
     bind {}
-    default_backend web
-backend web
+    default_backend origin
+backend origin
     mode http
     server one {}
 listen echo
