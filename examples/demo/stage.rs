@@ -41,6 +41,7 @@ pub struct Stage {
     load: Option<(Load, Load)>,
     listeners: Vec<String>,
     finishing: Vec<Pid>,
+    leaving: bool,
     _backends: [Backend; 2],
     _ports: [Port; 2],
 }
@@ -81,6 +82,7 @@ impl Stage {
             load: None,
             listeners: Vec::new(),
             finishing: Vec::new(),
+            leaving: false,
             _backends: backends,
             _ports: ports,
         }
@@ -129,7 +131,15 @@ impl Stage {
             if interrupt::came() {
                 return Some(Err("somebody wants the demo to end".to_owned()));
             }
-            probe(self).map(Ok).map_err(|text| seen = text).ok()
+            let exit = self.proxy.try_exit().filter(|_| !self.leaving);
+            match (probe(self), exit) {
+                (Ok(found), _) => Some(Ok(found)),
+                (Err(_), Some(status)) => Some(Err(format!("the master has left: {status}"))),
+                (Err(text), None) => {
+                    seen = text;
+                    None
+                }
+            }
         });
         found
             .unwrap_or(Err(seen))
@@ -227,12 +237,18 @@ impl Stage {
     }
 
     /// Sends the master a signal.
-    pub fn signal(&mut self, signal: Signal) -> Outcome<()> {
+    fn signal(&mut self, signal: Signal) -> Outcome<()> {
         let master = self.proxy.pid();
         signal.try_send(master).map_err(|err| Failure {
             expected: format!("master {master} to get {signal}"),
             seen: err.to_string(),
         })
+    }
+
+    /// Asks the master to leave, once the connections have ended.
+    pub fn soft_stop(&mut self) -> Outcome<()> {
+        self.leaving = true;
+        self.signal(Signal::USR1)
     }
 
     /// Sends a reload by signal, as `systemctl reload` does.

@@ -172,7 +172,7 @@ fn soft_stop(stage: &mut Stage, summary: &mut Summary, worker: Pid) -> Outcome<(
 
     let mark = stage.notified();
     stage.master_event("gets SIGUSR1");
-    stage.signal(Signal::USR1)?;
+    stage.soft_stop()?;
     stage.wait_notified(mark, "STOPPING=1", |messages| first(messages, "STOPPING", "1"))?;
     let web = stage.routes.web.listen;
     stage.wait(&format!("nobody to listen on {web}"), |_| match TcpStream::connect(web) {
