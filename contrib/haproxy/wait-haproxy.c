@@ -19,6 +19,11 @@ void mworker_reexec_waitmode(void)
 {
 	shim_prepare_exec();
 	mworker_loaded(shim_mworker);
+	/* It can't be executed any more: wait in this image, which has all it needs. */
+	global.nbtgroups = 1;
+	global.nbthread = 1;
+	mworker_cleanlisteners();
+	mworker_loop();
 }
 
 /* At the end of a start that failed: the old workers go on. */
@@ -33,6 +38,11 @@ void reexec_on_failure(void)
 	usermsgs_clr(NULL);
 	shim_prepare_exec();
 	mworker_refused(shim_mworker, "the new configuration can't be used");
+	/*
+	 * It can't be executed any more, and of this image only the library is fit
+	 * for use: it looks after the workers until a reload works again.
+	 */
+	_exit(mworker_run(shim_mworker));
 }
 
 /* The master's life. */
