@@ -372,7 +372,9 @@ int mworker_set_pidfile(struct mworker *mw, const char *path);
 /*
  * Forks the worker. Returns MWORKER_IN_MASTER, or in the new process
  * MWORKER_IN_WORKER: there the handle is a worker's, no signal is held back,
- * and no descriptor of the master is open.
+ * and no descriptor of the master is open. A worker has to handle SIGUSR1
+ * (leave when the connections have ended), SIGTTOU and SIGTTIN (stop listening
+ * for a while) by the time that it calls mworker_ready().
  *
  * A fork that fails at a reload is a failed reload: it is logged and told, and
  * MWORKER_IN_MASTER is returned, for the old workers go on. At the first start
@@ -384,8 +386,8 @@ int mworker_start_worker(struct mworker *mw);
  * The new configuration is refused, because of `why` (not NULL; for people).
  * At a reload it counts as failed, is logged and told, and MWORKER_OK is
  * returned: go on with the loop, the old workers serve. At the first start
- * MWORKER_ERR_ABSENT: there is nothing to go on with. Masters, instead of
- * mworker_start_worker().
+ * MWORKER_ERR_ABSENT: there is nothing to go on with, and nothing is logged.
+ * Masters, instead of mworker_start_worker().
  */
 int mworker_load_failed(struct mworker *mw, const char *why);
 
@@ -456,7 +458,8 @@ int mworker_signal(struct mworker *mw, int signo);
  * Both workers then listen on one queue, so no connection is lost.
  *
  * Returns MWORKER_ERR_ABSENT if there is none, or MWORKER_ERR_SYSTEM if the
- * former worker doesn't answer: then bind. Workers, before mworker_ready(); may
+ * former worker doesn't answer (a worker needs a spare descriptor to): then
+ * bind. Workers, before mworker_ready(); may
  * wait up to 2 seconds.
  */
 int mworker_inherit_listener(struct mworker *mw, const char *name);
@@ -486,11 +489,13 @@ int mworker_worker_fd(const struct mworker *mw);
  * to a new worker (which may wait, 2 seconds at most, if that one is slow).
  *
  * Returns 1 to go on; then `*cli_fd` (not NULL) is -1, or a stream connection
- * of the master CLI: the caller's, to read one line from, to answer and to
- * close. Returns 0 when the master is gone, and with it everybody who could
+ * of the master CLI: the caller's, to read one line from, to answer (the master
+ * adds the empty line that ends an answer) and to close. The master has had it
+ * open as well, so it should leave an epoll set before it is closed. Returns 0 when the master is gone, and with it everybody who could
  * tell this worker to leave: it should leave. Workers.
  */
-int mworker_worker_dispatch(struct mworker *mw, int *cli_fd);
+int mworker_worker_dispatch(struct mworker *mw,
+                            int *cli_fd);
 
 /*
  * Tells systemd that the service is up, or that a reload has ended: READY=1

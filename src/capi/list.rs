@@ -5,6 +5,7 @@
 
 use crate::core::process::Process;
 use crate::core::table::{OutOfMemory, Table};
+use crate::sys::fd;
 use std::ffi::CStr;
 use std::mem::offset_of;
 use std::os::raw::{c_char, c_int, c_void};
@@ -129,8 +130,14 @@ impl Drop for ListTable {
         if self._own.is_some() {
             while let Some(row) = self.first() {
                 self.unlink(row);
-                // SAFETY: it was in the table, and is in none now.
-                unsafe { free_row(row.as_ptr()) };
+                // SAFETY: it was in the table, and is in none now; what it has
+                // open is its own.
+                unsafe {
+                    for fd in (*row.as_ptr()).ipc_fd {
+                        fd::close_raw(fd);
+                    }
+                    free_row(row.as_ptr());
+                }
             }
         }
     }

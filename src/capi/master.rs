@@ -432,7 +432,9 @@ pub unsafe extern "C" fn mworker_set_pidfile(mw: *mut Handle, path: *const c_cha
 
 /// Forks the worker. Returns MWORKER_IN_MASTER, or in the new process
 /// MWORKER_IN_WORKER: there the handle is a worker's, no signal is held back,
-/// and no descriptor of the master is open.
+/// and no descriptor of the master is open. A worker has to handle SIGUSR1
+/// (leave when the connections have ended), SIGTTOU and SIGTTIN (stop listening
+/// for a while) by the time that it calls mworker_ready().
 ///
 /// A fork that fails at a reload is a failed reload: it is logged and told, and
 /// MWORKER_IN_MASTER is returned, for the old workers go on. At the first start
@@ -471,56 +473,28 @@ unsafe fn start_worker(side: &mut MasterSide) -> io::Result<Option<WorkerSide>> 
     let (ours, theirs) = fd::message_pair()?;
     let process = Process {
         options: options::WORKER | options::INIT,
-        ipc_fd: [ours.as_raw_fd(), -1],
+        // The row owns it from now on.
+        ipc_fd: [ours.into_raw_fd(), -1],
         ..Process::default()
     };
     let version = side.master.version().to_owned();
-    let row = side
-        .master
+    side.master
         .table
         .append(process, b"", version.as_bytes())
         .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     // SAFETY: by the caller's promise.
-    let forked = unsafe { side.master.fork_worker(|_| ()) };
-    match forked {
-        Ok(None) => {
-            // The row owns it from now on.
-            let _ = ours.into_raw_fd();
-            Ok(None)
-        }
-        Ok(Some(())) => {
-            let worker = become_worker(side, theirs);
-            signals::set_mask(&side.original_mask.unwrap_or_else(Set::none));
-            Ok(Some(worker))
-        }
-        Err(error) => {
-            // The pair goes with the closure, so the row doesn't own it.
-            let unborn = Process { ipc_fd: [-1, -1], ..process };
-            side.master.table.store(row, unborn);
-            Err(error)
-        }
+    let in_worker = unsafe { side.master.fork_worker(|_| ()) }?.is_some();
+    if !in_worker {
+        return Ok(None);
     }
+    let worker = become_worker(side, theirs);
+    signals::set_mask(&side.original_mask.unwrap_or_else(Set::none));
+    Ok(Some(worker))
 }
 
-/// Gives up what is the master's.
+/// Gives up what is the master's. Its table goes with its side of the handle.
 fn become_worker(side: &mut MasterSide, ipc: OwnedFd) -> WorkerSide {
-    let previous = side.listeners_from;
-    let mut source = None;
-    for (_, process) in side.master.table.rows() {
-        for number in process.ipc_fd.into_iter().filter(|fd| *fd >= 0) {
-            if process.pid == -1 {
-                continue;
-            }
-            if Some(number) == previous && source.is_none() {
-                use std::os::fd::FromRawFd;
-                // SAFETY: a row's; this process uses no row any more.
-                source = Some(unsafe { OwnedFd::from_raw_fd(number) });
-            } else {
-                // SAFETY: as above.
-                unsafe { fd::close_raw(number) };
-            }
-        }
-    }
+    let previous = side.listeners_from.and_then(|fd| take_fd(&mut side.master.table, fd));
     side.server = None;
     side.runner = None;
     side.master.launcher = None;
@@ -528,15 +502,25 @@ fn become_worker(side: &mut MasterSide, ipc: OwnedFd) -> WorkerSide {
         // SAFETY: a process just forked has one thread.
         unsafe { environment::remove(name) };
     }
-    let host = side.master.host.clone();
-    WorkerSide { worker: Worker::new(ipc, source), host }
+    WorkerSide { worker: Worker::new(ipc, previous), host: side.master.host.clone() }
+}
+
+/// Takes the master's end of a pair out of the row that has it.
+fn take_fd(table: &mut ListTable, fd: i32) -> Option<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    let row = table.find(|p| p.is(options::WORKER) && p.ipc_fd[0] == fd)?;
+    let mut process = table.load(row);
+    process.ipc_fd[0] = -1;
+    table.store(row, process);
+    // SAFETY: the row has given it up.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The new configuration is refused, because of `why` (not NULL; for people).
 /// At a reload it counts as failed, is logged and told, and MWORKER_OK is
 /// returned: go on with the loop, the old workers serve. At the first start
-/// MWORKER_ERR_ABSENT: there is nothing to go on with. Masters, instead of
-/// mworker_start_worker().
+/// MWORKER_ERR_ABSENT: there is nothing to go on with, and nothing is logged.
+/// Masters, instead of mworker_start_worker().
 ///
 /// # Safety
 /// `mw` is NULL or a handle, `why` NULL or a C string.

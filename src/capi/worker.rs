@@ -22,7 +22,8 @@ unsafe fn name_of(name: *const c_char) -> Result<String, Failure> {
 /// Both workers then listen on one queue, so no connection is lost.
 ///
 /// Returns MWORKER_ERR_ABSENT if there is none, or MWORKER_ERR_SYSTEM if the
-/// former worker doesn't answer: then bind. Workers, before mworker_ready(); may
+/// former worker doesn't answer (a worker needs a spare descriptor to): then
+/// bind. Workers, before mworker_ready(); may
 /// wait up to 2 seconds.
 ///
 /// # Safety
@@ -98,8 +99,9 @@ pub unsafe extern "C" fn mworker_worker_fd(mw: *const Handle) -> c_int {
 /// to a new worker (which may wait, 2 seconds at most, if that one is slow).
 ///
 /// Returns 1 to go on; then `*cli_fd` (not NULL) is -1, or a stream connection
-/// of the master CLI: the caller's, to read one line from, to answer and to
-/// close. Returns 0 when the master is gone, and with it everybody who could
+/// of the master CLI: the caller's, to read one line from, to answer (the master
+/// adds the empty line that ends an answer) and to close. The master has had it
+/// open as well, so it should leave an epoll set before it is closed. Returns 0 when the master is gone, and with it everybody who could
 /// tell this worker to leave: it should leave. Workers.
 ///
 /// # Safety

@@ -159,7 +159,7 @@ mod tests {
             (UnixDatagram::bind(&path).expect("bound"), path.display().to_string()),
             (UnixDatagram::bind_addr(&abstract_name).expect("bound"), format!("@{name}")),
         ] {
-            let address = Address::parse(socket.as_bytes()).ok().expect("an address");
+            let Ok(address) = Address::parse(socket.as_bytes()) else { panic!("an address") };
             send_to(&address, b"READY=1").expect("sent");
             let mut got = [0; 64];
             let length = receiver.recv(&mut got).expect("received");
@@ -173,7 +173,9 @@ mod tests {
         let name = format!("mworker-full-{}", std::process::id());
         let receiver = SocketAddr::from_abstract_name(&name).expect("name");
         let _receiver = UnixDatagram::bind_addr(&receiver).expect("bound");
-        let address = Address::parse(format!("@{name}").as_bytes()).ok().expect("an address");
+        let Ok(address) = Address::parse(format!("@{name}").as_bytes()) else {
+            panic!("an address")
+        };
         let error = (0..10_000).find_map(|_| send_to(&address, &[b'x'; 1000]).err());
         assert_eq!(error.map(|e| e.kind()), Some(io::ErrorKind::WouldBlock));
     }

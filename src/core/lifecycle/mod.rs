@@ -131,7 +131,8 @@ impl Lifecycle {
             Event::Signal(signal) => match signal.meaning() {
                 Meaning::Stop => self.stop(table, signal, out),
                 Meaning::Reload => self.ask_reload(table, Hardness::Soft, now, out),
-                Meaning::Broadcast => kill_children(table, signal, out),
+                // One that starts may not listen to it yet, and would be stopped.
+                Meaning::Broadcast => kill_where(table, |p| !p.is_starting(), signal, out),
                 Meaning::Reap => {}
             },
             Event::Reload(hardness) => self.ask_reload(table, hardness, now, out),

@@ -100,7 +100,11 @@ impl Runner {
                 self.settle(master);
             }
         }
-        Ok(master.exit_status())
+        let status = master.exit_status();
+        if let Some(server) = self.server.take_if(|_| status.is_some()) {
+            server.remove();
+        }
+        Ok(status)
     }
 
     fn read_signals<T: Table, H: Host<T::Row>>(&mut self, master: &mut Master<T, H>) {
