@@ -77,7 +77,11 @@ impl Ledger {
                     expected.kills = everybody(world, signal);
                 }
                 Meaning::Reload => self.asked(world, Hardness::Soft, &mut expected),
-                Meaning::Broadcast => expected.kills = everybody(world, signal),
+                // By default they would stop a worker that doesn't listen yet.
+                Meaning::Broadcast => {
+                    let listens = world.forked().filter(|(_, p)| !p.is_starting());
+                    expected.kills = listens.map(|(_, p)| (p.pid, signal)).collect();
+                }
                 Meaning::Reap => {}
             },
             Move::Reload(hardness) => self.asked(world, hardness, &mut expected),
