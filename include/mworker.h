@@ -624,6 +624,12 @@ int mworker_loaded(struct mworker *mw);
 int mworker_refused(struct mworker *mw, const char *why);
 
 /*
+ * HAProxy's own code has refused the new configuration, and told who had to be
+ * told: the old worker is the one in service again. Masters.
+ */
+int mworker_not_loaded(struct mworker *mw);
+
+/*
  * Returns 1 if the last load succeeded, 0 if it failed, MWORKER_ERR_ABSENT
  * while that isn't known. Masters.
  */

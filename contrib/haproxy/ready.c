@@ -243,6 +243,7 @@ void mworker_run_master(void)
 	mworker_unblock_sigchld();
 	/* Nobody will say READY: nothing to wait for. */
 	if (!shim_starting()) {
+		mworker_not_loaded(shim_mworker);
 		shim_register_signals();
 		mworker_release_signals();
 	}

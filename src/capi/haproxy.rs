@@ -178,6 +178,17 @@ pub unsafe extern "C" fn mworker_refused(mw: *mut Handle, why: *const c_char) ->
     }
 }
 
+/// HAProxy's own code has refused the new configuration, and told who had to be
+/// told: the old worker is the one in service again. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_not_loaded(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe { enter_master(mw, |side| done(|| side.master.handle(Event::RefusalTakenByHost))) }
+}
+
 /// Returns 1 if the last load succeeded, 0 if it failed, MWORKER_ERR_ABSENT
 /// while that isn't known. Masters.
 ///

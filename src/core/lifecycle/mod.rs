@@ -140,6 +140,7 @@ impl Lifecycle {
             Event::StartFailed { why } => self.start_failed(table, why, now, out),
             Event::Ready { pid } => self.ready(table, pid, now, out),
             Event::ReadyTakenByHost => self.succeeded(table, now, out),
+            Event::RefusalTakenByHost => self.nothing_new_serves(table),
             Event::EnforceMaxReloads => {
                 kill_where(
                     table,

@@ -206,15 +206,20 @@ impl Lifecycle {
         notice: Notice,
         out: &mut Vec<Action<T::Row>>,
     ) {
-        self.loaded = Some(false);
         table.for_each(|p| p.failed_reloads = p.failed_reloads.saturating_add(1));
-        keep_in_service(table);
+        self.nothing_new_serves(table);
         if !self.leaving {
             out.push(Action::Notify(notice));
         }
         if self.generation.has_ready_handshake() {
             out.push(Action::Answer { success: false });
         }
+    }
+
+    /// No worker came of a reload: who served goes on.
+    pub(super) fn nothing_new_serves<T: Table>(&mut self, table: &mut T) {
+        self.loaded = Some(false);
+        keep_in_service(table);
     }
 
     /// The new worker ended before it was READY.
