@@ -1,8 +1,6 @@
 //! Being a master.
 
-use super::error::{
-    ERR_BUSY, ERR_HANDOVER, ERR_INVALID, ERR_LEAVING, ERR_SYSTEM, ERR_SYSTEMD, Failure, OK,
-};
+use super::error::{ERR_BUSY, ERR_HANDOVER, ERR_INVALID, ERR_LEAVING, ERR_SYSTEMD, Failure, OK};
 use super::guard::guard;
 use super::handle::{Handle, MasterSide, Side, WorkerSide, done, enter, enter_master};
 use super::host::{self, Host, LOG_ALERT, LOG_NOTICE, LOG_WARNING};
@@ -673,9 +671,13 @@ unsafe fn reload(mw: *mut Handle, hardness: Hardness) -> c_int {
         enter_master(mw, |side| {
             let refused = side.master.life.may_reload(&side.master.table).err();
             side.master.handle(Event::Reload(hardness));
-            Err(match refused {
-                Some(refusal) => refusal_of(refusal),
-                None => Failure::new(ERR_SYSTEM, "the master could not re-execute itself"),
+            let error = side.master.take_exec_error();
+            Err(match (refused, error) {
+                (Some(refusal), _) => refusal_of(refusal),
+                (None, Some(error)) => {
+                    Failure::system("the master process could not re-execute itself", &error)
+                }
+                (None, None) => Failure::new(super::ERR_INTERNAL, "the reload was not begun"),
             })
         })
     }

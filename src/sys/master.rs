@@ -79,6 +79,7 @@ pub struct Master<T: Table, H> {
     systemd: bool,
     start_log: String,
     answers: Option<bool>,
+    exec_error: Option<io::Error>,
     exit_status: Option<i32>,
 }
 
@@ -105,6 +106,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             systemd: false,
             start_log: String::new(),
             answers: None,
+            exec_error: None,
             exit_status: None,
         }
     }
@@ -132,6 +134,11 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// The log of this start, for the answer to `reload`. The next one begins.
     pub fn take_start_log(&mut self) -> String {
         std::mem::take(&mut self.start_log)
+    }
+
+    /// Why the last exec failed.
+    pub fn take_exec_error(&mut self) -> Option<io::Error> {
+        self.exec_error.take()
     }
 
     /// How to answer who asked for a reload, once it is known.
@@ -210,7 +217,9 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         while let Some(action) = todo.pop_front() {
             if let Action::Exec(kind) = action {
                 // Only returns when it failed, and what follows then comes first.
-                let why = super::describe(&self.exec(kind));
+                let error = self.exec(kind);
+                let why = super::describe(&error);
+                self.exec_error = Some(error);
                 let mut then = Vec::new();
                 let event = Event::ExecFailed { kind, why: &why };
                 self.life.step(&mut self.table, event, clock::now(), &mut then);
