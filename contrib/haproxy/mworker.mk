@@ -3,7 +3,7 @@
 #   make -C HAPROXY_TREE -f Makefile -f PATH/contrib/haproxy/mworker.mk \
 #        TARGET=linux-glibc USE_RUST_MWORKER=1 [USE_SYSTEMD=1] ...
 #
-# or, with trees that have EXTRA_MAKE (2.8 and later):
+# or, with trees that have EXTRA_MAKE (3.4 and later):
 #
 #   make -C HAPROXY_TREE EXTRA_MAKE=PATH/contrib/haproxy \
 #        TARGET=linux-glibc USE_RUST_MWORKER=1 [USE_SYSTEMD=1] ...

@@ -11,7 +11,8 @@ use crate::subject::Config;
 use crate::summary::Summary;
 use crate::timeline::Actor;
 
-/// Reloads with a configuration that works, half of them by signal, half over the CLI.
+/// Reloads with a configuration that works, half of them by signal, half over the CLI; another
+/// number comes with `make demo RELOADS=`.
 const RELOADS: usize = 20;
 /// Requests on each side between two events: about a second of them.
 const BETWEEN: u64 = 250;
@@ -22,9 +23,10 @@ pub fn play(stage: &mut Stage, summary: &mut Summary) -> Outcome<()> {
     stage.start_load();
     stage.wait_served(BETWEEN)?;
 
-    stage.timeline.title(&format!("{RELOADS} reloads"));
-    for number in 0..RELOADS {
-        let how = if number < RELOADS / 2 { How::Signal } else { How::Cli };
+    let reloads = reloads();
+    stage.timeline.title(&format!("{reloads} reloads"));
+    for number in 0..reloads {
+        let how = if number < reloads / 2 { How::Signal } else { How::Cli };
         worker = reload(stage, summary, worker, how)?;
         stage.wait_served(BETWEEN)?;
     }
@@ -47,6 +49,11 @@ pub fn play(stage: &mut Stage, summary: &mut Summary) -> Outcome<()> {
 
     stage.timeline.title("soft stop");
     soft_stop(stage, summary, worker)
+}
+
+fn reloads() -> usize {
+    let asked = std::env::var("MWORKER_DEMO_RELOADS").ok();
+    asked.and_then(|number| number.parse().ok()).unwrap_or(RELOADS)
 }
 
 fn start(stage: &mut Stage) -> Outcome<Pid> {
