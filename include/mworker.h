@@ -7,9 +7,9 @@
  *
  * - A process has one handle, used by one thread. The master must have no other
  *   thread; a worker may, once mworker_start_worker() has returned.
- * - Functions that return int give 0 or more on success, or one of MWORKER_ERR_,
- *   and leave everything as it was then. mworker_strerror() names it,
- *   mworker_error() says what was met. NULL where it isn't allowed gives
+ * - Functions that return int give 0 or more on success, or one of
+ *   MWORKER_ERR_, and leave everything as it was then. mworker_strerror() names
+ *   it, mworker_error() says what was met. NULL where it isn't allowed gives
  *   MWORKER_ERR_INVALID, and so does a NULL handle.
  * - Strings handed in are copied; strings handed out are the library's, unless
  *   it is said otherwise. Descriptors are handed over or lent as is said.
@@ -198,7 +198,8 @@ struct mworker_host {
     void (*in_service)(void *user, const struct mworker_row *row);
     /*
      * Call `function(argument)` soon, but not from a signal's processing, where
-     * the host puts the signal mask back afterwards. NULL: it is called at once.
+     * the host puts the signal mask back afterwards. NULL: it is called at
+     * once.
      */
     void (*defer)(void *user, void (*function)(void *argument), void *argument);
     /*
@@ -491,11 +492,12 @@ int mworker_worker_fd(const struct mworker *mw);
  * Returns 1 to go on; then `*cli_fd` (not NULL) is -1, or a stream connection
  * of the master CLI: the caller's, to read one line from, to answer (the master
  * adds the empty line that ends an answer) and to close. The master has had it
- * open as well, so it should leave an epoll set before it is closed. Returns 0 when the master is gone, and with it everybody who could
- * tell this worker to leave: it should leave. Workers.
+ * open as well, so it should leave an epoll set before it is closed.
+ *
+ * Returns 0 when the master is gone, and with it everybody who could tell this
+ * worker to leave: it should leave. Workers.
  */
-int mworker_worker_dispatch(struct mworker *mw,
-                            int *cli_fd);
+int mworker_worker_dispatch(struct mworker *mw, int *cli_fd);
 
 /*
  * Tells systemd that the service is up, or that a reload has ended: READY=1

@@ -60,7 +60,8 @@ pub struct Host {
     /// A worker has said READY and is in service.
     pub in_service: Option<unsafe extern "C" fn(user: *mut c_void, row: *const Row)>,
     /// Call `function(argument)` soon, but not from a signal's processing, where
-    /// the host puts the signal mask back afterwards. NULL: it is called at once.
+    /// the host puts the signal mask back afterwards. NULL: it is called at
+    /// once.
     pub defer: Option<
         unsafe extern "C" fn(
             user: *mut c_void,

@@ -101,8 +101,10 @@ pub unsafe extern "C" fn mworker_worker_fd(mw: *const Handle) -> c_int {
 /// Returns 1 to go on; then `*cli_fd` (not NULL) is -1, or a stream connection
 /// of the master CLI: the caller's, to read one line from, to answer (the master
 /// adds the empty line that ends an answer) and to close. The master has had it
-/// open as well, so it should leave an epoll set before it is closed. Returns 0 when the master is gone, and with it everybody who could
-/// tell this worker to leave: it should leave. Workers.
+/// open as well, so it should leave an epoll set before it is closed.
+///
+/// Returns 0 when the master is gone, and with it everybody who could tell this
+/// worker to leave: it should leave. Workers.
 ///
 /// # Safety
 /// `mw` is NULL or a handle, `cli_fd` NULL or points to an int.
