@@ -5,7 +5,7 @@ use super::guard::guard;
 use super::handle::{Handle, MasterSide, Side, WorkerSide, done, enter, enter_master};
 use super::host::{self, Host, LOG_ALERT, LOG_NOTICE, LOG_WARNING};
 use super::list::ListTable;
-use crate::core::handover::{Error as HandoverError, Report};
+use crate::core::handover::Error as HandoverError;
 use crate::core::lifecycle::{Event, Hardness, Refusal};
 use crate::core::process::{Process, options};
 use crate::core::reexec::{self, CommandLine};
@@ -327,14 +327,14 @@ pub unsafe extern "C" fn mworker_take_over(mw: *mut Handle) -> c_int {
 pub(super) unsafe fn read_table(side: &mut MasterSide) -> Result<usize, Failure> {
     // SAFETY: by the caller's promise.
     let text = unsafe { environment::get(c"HAPROXY_PROCESSES") };
-    let report = match text {
+    let descriptors = match text {
         Some(text) => side.master.take_over(&text)?,
-        None => Report::default(),
+        None => 0,
     };
     // SAFETY: by the caller's promise.
     unsafe { environment::remove(reexec::PROCESSES) };
     match side.master.ensure_master(side.after_reload) {
-        Ok(_) => Ok(report.descriptors),
+        Ok(_) => Ok(descriptors),
         Err(HandoverError::OutOfMemory) => Err(crate::core::table::OutOfMemory.into()),
         Err(HandoverError::NoMaster) => Err(Failure::new(
             ERR_HANDOVER,

@@ -51,8 +51,6 @@ impl From<OutOfMemory> for Error {
 pub struct Report {
     /// Rows that were left out.
     pub bad: Vec<BadRow>,
-    /// How many descriptors the rows brought.
-    pub descriptors: usize,
     /// Whether there was a row of the master.
     pub has_master: bool,
 }
@@ -172,9 +170,6 @@ pub fn read<T: Table>(
         rows.sort_by_key(|r| r.process.reloads);
     }
     for row in rows {
-        report.descriptors = report
-            .descriptors
-            .saturating_add(row.process.ipc_fd.iter().filter(|fd| **fd >= 0).count());
         table.append(row.process, row.id, row.version)?;
     }
     mark_leaving(table, generation);

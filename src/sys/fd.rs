@@ -114,6 +114,11 @@ fn identity(fd: RawFd) -> Option<Identity> {
     Some(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 
+/// Whether a descriptor is open.
+pub fn is_open(fd: RawFd) -> bool {
+    identity(fd).is_some()
+}
+
 fn is_close_on_exec(fd: RawFd) -> bool {
     // SAFETY: reads flags only.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };

@@ -1,7 +1,7 @@
 //! A master: carries out what the lifecycle decides.
 
 use crate::core::generation::Generation;
-use crate::core::handover::{self, Report};
+use crate::core::handover;
 use crate::core::lifecycle::{Action, Event, ExecKind, Gone, Hardness, Lifecycle};
 use crate::core::notify::Notice;
 use crate::core::process::{Pid, Process, options};
@@ -13,13 +13,13 @@ use crate::core::table::{OutOfMemory, Table};
 use crate::core::texts::{self, Level};
 use crate::sys::after_fork::Program;
 use crate::sys::daemon::Launcher;
-use crate::sys::fd::Inherited;
+use crate::sys::fd::{self, Inherited};
 use crate::sys::fork::{Forked, fork};
 use crate::sys::limits::OpenFiles;
 use crate::sys::{clock, environment, exec, signals, wait};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{IntoRawFd, RawFd};
 use std::path::PathBuf;
 
 /// The proxy around the master.
@@ -156,18 +156,45 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     /// Reads the table that a former master handed over in `text`, and says
     /// which rows were left out. The master's row may be missing: see
-    /// [`Self::ensure_master`].
+    /// [`Self::ensure_master`]. Gives how many descriptors the rows have.
     ///
     /// # Errors
     /// Out of memory.
-    pub fn take_over(&mut self, text: &[u8]) -> Result<Report, OutOfMemory> {
+    pub fn take_over(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
         let report = handover::read(text, self.generation(), &mut self.table)?;
         for bad in &report.bad {
             self.log(Level::Warning, &bad.to_string());
         }
-        let fds: Vec<RawFd> = self.table.rows().flat_map(|(_, p)| p.ipc_fd).collect();
+        self.mend_descriptors();
+        let forked = self.table.rows().filter(|(_, p)| p.pid > 0);
+        let fds: Vec<RawFd> = forked.flat_map(|(_, p)| p.ipc_fd).filter(|fd| *fd >= 0).collect();
         self.inherited.forget(&fds);
-        Ok(report)
+        Ok(fds.len())
+    }
+
+    /// Descriptors that were handed over by number only are taken out of the
+    /// table. A worker without one gets one that leads nowhere: its host would
+    /// stumble over -1, and it still has to be told to leave and be reaped.
+    fn mend_descriptors(&mut self) {
+        let mut at = self.table.first();
+        while let Some(row) = at {
+            at = self.table.next(row);
+            let mut process = self.table.load(row);
+            for fd in process.ipc_fd.iter_mut().filter(|fd| **fd >= 0 && !fd::is_open(**fd)) {
+                let text =
+                    format!("Process {}: descriptor {fd} of its row is not open.", process.pid);
+                self.host.log(Level::Warning, &text);
+                *fd = -1;
+            }
+            let unreachable = process.is(options::WORKER) && process.ipc_fd[0] < 0;
+            if let Some((end, _)) = unreachable.then(fd::stream_pair).and_then(Result::ok) {
+                let pid = process.pid;
+                let text = format!("Worker {pid} can't be reached: its row has no descriptor.");
+                self.host.log(Level::Warning, &text);
+                process.ipc_fd[0] = end.into_raw_fd();
+            }
+            self.table.store(row, process);
+        }
     }
 
     /// Makes the master's row up where it is missing, unless this generation
@@ -376,7 +403,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     unsafe fn start_program(&self, program: &Program) -> io::Result<Pid> {
         // A program gets what was inherited, and nothing that is the master's.
         let keep: Vec<RawFd> = self.inherited.still_open().collect();
-        super::fd::close_others_on_exec(&keep)?;
+        fd::close_others_on_exec(&keep)?;
         let prepared = program.prepared();
         // SAFETY: by the caller's promise; the child only becomes the program.
         unsafe {

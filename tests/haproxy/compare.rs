@@ -5,17 +5,24 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::differences::{DIFFERENCES, Difference};
+use crate::differences::{DIFFERENCES, Difference, REWRITES};
 use crate::run::Run;
 
 /// Drives stock, then ours, and panics with a diff if they behave unlike each other in a
 /// way that is not listed.
 #[track_caller]
 pub fn scenario(name: &str, drive: impl Fn(&mut Run)) {
-    let stock = transcript(&binary("MWORKER_HAPROXY_STOCK"), &drive);
+    let mut stock = transcript(&binary("MWORKER_HAPROXY_STOCK"), &drive);
     let ours = transcript(&binary("MWORKER_HAPROXY_OURS"), &drive);
     if env::var_os("MWORKER_SHOW_TRANSCRIPT").is_some() {
         println!("=== {name}\n{}", stock.join("\n"));
+    }
+    for rewrite in REWRITES.iter().filter(|rewrite| rewrite.scenarios.contains(&name)) {
+        assert!(
+            rewrite.apply(&mut stock),
+            "scenario '{name}': difference '{}' is listed, but not there",
+            rewrite.id
+        );
     }
     let listed: Vec<&Difference> =
         DIFFERENCES.iter().filter(|difference| difference.scenarios.contains(&name)).collect();
@@ -199,10 +206,12 @@ mod tests {
             .filter(|path| !path.ends_with("differences.rs"))
             .map(|path| fs::read_to_string(path).expect("a source file"))
             .collect();
-        for Difference { id, scenarios, .. } in DIFFERENCES {
+        let differences = DIFFERENCES.iter().map(|d| (d.id, d.scenarios));
+        let rewrites = REWRITES.iter().map(|r| (r.id, r.scenarios));
+        for (id, scenarios) in differences.chain(rewrites) {
             assert!(documented(id), "docs/differences.md has no entry '{id}'");
             assert!(!scenarios.is_empty(), "'{id}' names no scenario");
-            for name in *scenarios {
+            for name in scenarios {
                 assert!(sources.contains(&format!("\"{name}\"")), "no scenario '{name}' ({id})");
             }
         }

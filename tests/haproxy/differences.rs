@@ -13,6 +13,200 @@ pub struct Difference {
     pub ours: &'static [&'static str],
 }
 
+/// One that changes a part of lines, wherever they are.
+#[derive(Debug)]
+pub struct Rewrite {
+    /// Its entry of `docs/differences.md`.
+    pub id: &'static str,
+    /// The scenarios that show it; each of them must.
+    pub scenarios: &'static [&'static str],
+    /// What stock writes.
+    pub stock: &'static str,
+    /// What ours writes in its place.
+    pub ours: &'static str,
+}
+
+impl Rewrite {
+    /// Makes stock's lines ours; whether there was any.
+    pub fn apply(&self, lines: &mut [String]) -> bool {
+        let mut found = false;
+        for line in lines.iter_mut().filter(|line| line.contains(self.stock)) {
+            *line = line.replace(self.stock, self.ours);
+            found = true;
+        }
+        found
+    }
+}
+
+/// All of those. A scenario fails over one that is no longer there.
+pub const REWRITES: &[Rewrite] = &[Rewrite {
+    id: "version-of-the-master",
+    scenarios: &[
+        "argv",
+        "argv_without_socket_transfer",
+        "fresh_start",
+        "notifying",
+        "plain",
+        "quiet",
+        "without_master_cli",
+    ],
+    stock: "version=(null)",
+    ours: "version=",
+}];
+
+/// A notify socket that can't be told: said at the reload, after what a first warning of a
+/// process is preceded by, and at the stop.
+macro_rules! not_told {
+    (reload, $text:literal) => {
+        Difference {
+            id: "notify-errors-are-told",
+            scenarios: &["odd_addresses"],
+            stock: &[],
+            ours: &[
+                "stderr: [NOTICE] haproxy version is <version>",
+                "stderr: [NOTICE] path to executable is <haproxy>",
+                not_told!($text),
+            ],
+        }
+    };
+    (stop, $text:literal) => {
+        Difference {
+            id: "notify-errors-are-told",
+            scenarios: &["odd_addresses"],
+            stock: &[],
+            ours: &[not_told!($text)],
+        }
+    };
+    ($text:literal) => {
+        concat!("stderr: [WARNING] systemd can't be told: NOTIFY_SOCKET=", $text)
+    };
+}
+
+/// A row of a malformed table.
+macro_rules! bad_row {
+    ($text:literal) => {
+        Difference {
+            id: "bad-rows-are-told",
+            scenarios: &["malformed_process_table"],
+            stock: &[],
+            ours: &[concat!(
+                "stderr: [WARNING] config : row 1 of the process table is left out, ",
+                $text
+            )],
+        }
+    };
+}
+
+const MASTER_MADE_UP: &str = "stderr: [WARNING] config : The master internals are corrupted or it \
+     was started with a too old version (< 1.9). Please restart the master process.";
+
+const PROGRAMS: &[&str] = &["started_anew"];
 /// All of them. A scenario fails over a difference that is not listed, and over a listed one
 /// that is no longer there.
-pub const DIFFERENCES: &[Difference] = &[];
+pub const DIFFERENCES: &[Difference] = &[
+    not_told!(reload, ": only '/path' and '@abstract' are supported"),
+    not_told!(stop, ": only '/path' and '@abstract' are supported"),
+    not_told!(reload, "garbage: only '/path' and '@abstract' are supported"),
+    not_told!(stop, "garbage: only '/path' and '@abstract' are supported"),
+    not_told!(reload, "/nonexistent/notify: No such file or directory"),
+    not_told!(stop, "/nonexistent/notify: No such file or directory"),
+    not_told!(reload, "@nobody-there: Connection refused"),
+    not_told!(stop, "@nobody-there: Connection refused"),
+    not_told!(reload, "vsock:2:1: only '/path' and '@abstract' are supported"),
+    not_told!(stop, "vsock:2:1: only '/path' and '@abstract' are supported"),
+    not_told!(
+        reload,
+        "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: the name is too long for a socket"
+    ),
+    not_told!(
+        stop,
+        "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: the name is too long for a socket"
+    ),
+    bad_row!("a field has no '=': 'garbage'"),
+    bad_row!("its PID is missing or not above 0: ';;;==='"),
+    bad_row!("a number is expected: 'type=w;pid=abc;fd='"),
+    // Stock goes on with the row that it has freed, and sees only later that it is none.
+    Difference {
+        id: "bad-rows-are-told",
+        scenarios: &["malformed_process_table"],
+        stock: &[],
+        ours: &[
+            "stderr: [NOTICE] haproxy version is <version>",
+            "stderr: [NOTICE] path to executable is <haproxy>",
+            "stderr: [WARNING] config : row 1 of the process table is left out, a number is \
+             expected: 'type=m;pid=0;reloads=99999999999999999999;timestamp=-5'",
+            MASTER_MADE_UP,
+        ],
+    },
+    Difference {
+        id: "bad-rows-are-told",
+        scenarios: &["malformed_process_table"],
+        stock: &[MASTER_MADE_UP],
+        ours: &[],
+    },
+    Difference {
+        id: "tables-without-descriptors",
+        scenarios: &["process_table_without_descriptors"],
+        stock: &["serves: Some(false)"],
+        ours: &["serves: Some(true)"],
+    },
+    Difference {
+        id: "reload-while-leaving",
+        scenarios: &["soft_stop_then_reload"],
+        stock: &["after the reload: Loading success"],
+        ours: &["after the reload: the reload is ignored"],
+    },
+    Difference {
+        id: "limit-of-descriptors",
+        scenarios: &["limit_of_descriptors"],
+        stock: &["the master has its worker's limit: true"],
+        ours: &["the master has its worker's limit: false"],
+    },
+    Difference {
+        id: "environment-of-workers",
+        scenarios: &["argv", "argv_without_socket_transfer", "started_anew"],
+        stock: &["    HAPROXY_LOAD_SUCCESS=1|"],
+        ours: &[],
+    },
+    Difference {
+        id: "environment-of-workers",
+        scenarios: &["argv", "argv_without_socket_transfer"],
+        stock: &["    HAPROXY_LOAD_SUCCESS=0|"],
+        ours: &[],
+    },
+    Difference {
+        id: "descriptors-of-programs",
+        scenarios: PROGRAMS,
+        stock: &["    1 x /dev/shm/haproxy_startup_logs_<master> (deleted)|"],
+        ours: &[],
+    },
+    Difference {
+        id: "descriptors-of-programs",
+        scenarios: PROGRAMS,
+        stock: &[
+            "    1 x anon_inode:[eventpoll]|",
+            "    1 x unix listen <dir>/master.sock.<master>.tmp|",
+            "    3 x unix stream|",
+        ],
+        ours: &[],
+    },
+    Difference {
+        id: "descriptors-of-programs",
+        scenarios: PROGRAMS,
+        stock: &[
+            "    1 x anon_inode:[eventpoll]|",
+            "    1 x unix listen <dir>/master.sock.<master>.tmp|",
+            "    4 x unix stream|",
+        ],
+        ours: &[],
+    },
+    Difference {
+        id: "programs-that-cannot-be-executed",
+        scenarios: &["cannot_be_executed"],
+        stock: &[
+            "<p1> stderr: [NOTICE] haproxy version is <version>",
+            "<p1> stderr: [NOTICE] path to executable is <haproxy>",
+        ],
+        ours: &[],
+    },
+];

@@ -180,6 +180,22 @@ impl Run {
         self.note_exit();
     }
 
+    /// The same in short: notes whether it serves, and kills it.
+    pub fn start_doomed(&mut self, launch: Launch) {
+        self.respawn(launch);
+        let serves = try_wait_for(PATIENCE, || {
+            let ended = self.proxy().try_exit().is_some();
+            let cli = self.cli().within(Duration::from_secs(2));
+            let rows = cli.try_ask("show proc").map(|answer| rows(&answer).len()).unwrap_or(0);
+            (ended || rows > 0).then_some(!ended)
+        });
+        self.note("serves", format!("{serves:?}"));
+        if serves == Some(true) {
+            Signal::KILL.send(self.master);
+            self.proxy().wait_exit(PATIENCE);
+        }
+    }
+
     /// Starts a process whose readiness is not waited for.
     pub fn spawn(&mut self, launch: Launch) {
         let proxy = launch.spawn();
@@ -530,6 +546,17 @@ impl Run {
         wait_until(PATIENCE, &format!("'{text}' on stderr"), || {
             self.proxy().stderr().contains(text)
         });
+    }
+
+    /// Waits until one of these texts stands on stderr from byte `before` on; gives it.
+    #[track_caller]
+    pub fn wait_stderr_one_of<'a>(&mut self, before: usize, texts: &[&'a str]) -> &'a str {
+        let found = try_wait_for(PATIENCE, || {
+            let stderr = self.proxy().stderr();
+            let new = stderr.get(before..)?;
+            texts.iter().copied().find(|text| new.contains(text))
+        });
+        found.unwrap_or_else(|| panic!("none of {texts:?} on stderr"))
     }
 
     /// Waits until a child has executed this program.

@@ -177,7 +177,7 @@ fn process_table_without_descriptors() {
                 .launch(&["-Ws", "-S", &run.master_socket()])
                 .env("HAPROXY_MWORKER_REEXEC", "1")
                 .env("HAPROXY_PROCESSES", table);
-            run.start_odd(launch);
+            run.start_doomed(launch);
         }
     });
 }
