@@ -1,0 +1,80 @@
+//! Every symbol that HAProxy's own master-worker objects export is there in ours, data included,
+//! and comes from our objects.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of a build, from the path of its binary in an environment variable.
+fn tree(variable: &str) -> PathBuf {
+    let Some(binary) = std::env::var_os(variable) else {
+        panic!("{variable} is not set: run `make test`, which builds both and sets it");
+    };
+    let binary = PathBuf::from(binary);
+    binary.parent().expect("a path with a folder").to_owned()
+}
+
+/// What a file exports: functions and data, but for what every C file has a copy of.
+fn exported(file: &Path) -> BTreeSet<String> {
+    let output = Command::new("nm")
+        .args(["--defined-only", "--extern-only", "--format=posix"])
+        .arg(file)
+        .output();
+    let output = output.expect("nm");
+    assert!(output.status.success(), "nm {}: {:?}", file.display(), output);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let symbols = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (name, kind) = (words.next()?, words.next()?);
+        matches!(kind, "T" | "D" | "B" | "R" | "C").then(|| name.to_owned())
+    });
+    symbols.collect()
+}
+
+const OWN: [&str; 3] = ["src/mworker.o", "src/mworker-prog.o", "src/systemd.o"];
+/// Those of `src/haproxy.o` that belong to the module.
+const IN_HAPROXY_O: [&str; 3] = ["mworker_reload", "reexec_on_failure", "exit_on_waitmode_failure"];
+const OURS: [&str; 6] = [
+    "src/mworker.o",
+    "src/mworker-prog.o",
+    "src/mworker-shim.o",
+    "src/mworker-cli.o",
+    "src/mworker-listeners.o",
+    "src/systemd.o",
+];
+
+fn of_objects(tree: &Path, objects: &[&str]) -> BTreeSet<String> {
+    let there = objects.iter().map(|object| tree.join(object)).filter(|path| path.is_file());
+    there.flat_map(|path| exported(&path)).collect()
+}
+
+#[test]
+fn every_symbol_of_the_module_is_ours() {
+    let (stock, ours) = (tree("MWORKER_HAPROXY_STOCK"), tree("MWORKER_HAPROXY_OURS"));
+    let own = of_objects(&stock, &OWN);
+    assert!(own.contains("proc_self") && own.contains("mworker_env_to_proc_list"), "{own:?}");
+    let replaced = of_objects(&ours, &OURS);
+    let missing: Vec<_> = own.difference(&replaced).collect();
+    assert!(missing.is_empty(), "not ours: {missing:?}");
+}
+
+/// The functions that are part of `src/haproxy.c` are there once, and none of stock's is left
+/// under its own name.
+#[test]
+fn functions_of_haproxy_c_are_replaced() {
+    let (stock, ours) = (tree("MWORKER_HAPROXY_STOCK"), tree("MWORKER_HAPROXY_OURS"));
+    let (own, linked) = (exported(&stock.join("src/haproxy.o")), exported(&ours.join("haproxy")));
+    for name in IN_HAPROXY_O.iter().filter(|name| own.contains(**name)) {
+        assert!(linked.contains(*name), "{name} is not in ours");
+    }
+    let compiled = exported(&ours.join("src/haproxy.o"));
+    assert!(!compiled.contains("mworker_reload"), "HAProxy's own mworker_reload() is still there");
+}
+
+#[test]
+fn no_libsystemd() {
+    let output = Command::new("ldd").arg(tree("MWORKER_HAPROXY_OURS").join("haproxy")).output();
+    let text = String::from_utf8(output.expect("ldd").stdout).expect("text");
+    assert!(text.contains("libc.so"), "{text}");
+    assert!(!text.contains("libsystemd"), "{text}");
+}
