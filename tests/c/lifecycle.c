@@ -343,6 +343,7 @@ static void serves_a_cli(void)
     CHECK_INT(kill(master, SIGTERM), 0);
     CHECK_INT(ended(master), 0);
     CHECK_INT(expect_number(report[0], "told"), SIGTERM);
+    CHECK_INT(access("lifecycle.sock", F_OK), -1);
 }
 
 static void in_the_background(struct host *host)
