@@ -154,11 +154,15 @@ haproxy_copy = cmp -s $(HAPROXY)/source/.debian-source $(HAPROXY)/$(1)/.debian-s
 	  cp -a $(HAPROXY)/source $(HAPROXY)/$(1).new; mv $(HAPROXY)/$(1).new $(HAPROXY)/$(1); }
 
 # How many files have been compiled, instead of which.
-haproxy_progress = awk -v name='$(1)' ' \
-	BEGIN { tty = system("test -t 2") == 0 } \
-	function show() { printf (tty ? "\r%s: %d files compiled" : "%s: %d files compiled\n"), name, n >"/dev/stderr" } \
-	/^ *CC / { n++; if (tty || n % 25 == 0) show() } \
-	END { if (n) { show(); if (tty) print "" >"/dev/stderr" } }'
+haproxy_progress = { \
+	[ -t 2 ] && show='\r%s: %d files compiled' || show='%s: %d files compiled\n'; \
+	files=0; \
+	while read -r what file; do \
+		[ "$$what" = CC ] || continue; \
+		files=$$((files + 1)); \
+		if [ -t 2 ] || [ $$((files % 25)) = 0 ]; then printf "$$show" '$(1)' $$files >&2; fi; \
+	done; \
+	! [ -t 2 ] || [ $$files = 0 ] || echo >&2; }
 
 # Makes HAProxy in $(2), with the arguments $(3); $(1) is what to call it.
 haproxy_make = log=$(HAPROXY)/$(1).log; mkdir -p $(HAPROXY); \
