@@ -57,6 +57,7 @@ help:
 	'make haproxy               HAProxy, stock and with mworker, in build/haproxy' \
 	'make haproxy HAPROXY_SRC=D the HAProxy tree D with mworker, in place' \
 	'make test                  every test; as root it installs what it needs' \
+	'make bench                 how long reloads take, stock HAProxy and ours' \
 	'make install               PREFIX=$(PREFIX) DESTDIR= USE_SYSTEMD=$(USE_SYSTEMD)' \
 	'make uninstall             what make install installed, with the same variables' \
 	'make header                include/mworker.h, out of src/capi' \
@@ -229,10 +230,14 @@ clean:
 # ---- tests ----
 
 # Those that come in an order of their own, or need something to be built.
-OWN_STEP := header c_consumers archive install haproxy example_proxy
 TESTS    := $(basename $(notdir $(wildcard tests/*.rs)))
-OTHERS   := $(filter-out $(OWN_STEP),$(TESTS))
+OF_C     := header c_consumers archive install
+HAPROXYS := $(filter haproxy%,$(TESTS))
+EXAMPLES := $(filter example_proxy%,$(TESTS))
+OTHERS   := $(filter-out $(OF_C) $(HAPROXYS) $(EXAMPLES),$(TESTS))
 
+WITH_HAPROXYS = MWORKER_HAPROXY_STOCK=$(HAPROXY_STOCK) \
+	MWORKER_HAPROXY_OURS=$(abspath $(HAPROXY)/ours/haproxy)
 CARGO_TEST = $(RUN_CARGO) test --locked --features USE_SYSTEMD
 heading    = @printf '\n==== %s  %s\n' "$$(date +%T)" '$(1)'
 
@@ -314,14 +319,18 @@ test-install:
 test-haproxy:
 	$(call heading,HAProxy: its own master-worker code and ours)
 	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
-	@MWORKER_HAPROXY_STOCK=$(HAPROXY_STOCK) MWORKER_HAPROXY_OURS=$(abspath $(HAPROXY)/ours/haproxy) \
-		$(CARGO_TEST) --test haproxy
+	@$(WITH_HAPROXYS) $(CARGO_TEST) $(HAPROXYS:%=--test %)
 
 .PHONY: test-example
-ifneq ($(filter example_proxy,$(TESTS)),)
 test-example: $(EXAMPLE)
+ifneq ($(EXAMPLES),)
 	$(call heading,the example proxy)
-	@MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) $(CARGO_TEST) --test example_proxy
-else
-test-example: $(EXAMPLE)
+	@MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) $(CARGO_TEST) $(EXAMPLES:%=--test %)
 endif
+
+# ---- measuring ----
+
+.PHONY: bench
+bench:
+	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
+	@$(WITH_HAPROXYS) $(RUN_CARGO) bench --locked --quiet --bench reload
