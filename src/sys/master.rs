@@ -1,5 +1,6 @@
 //! A master: carries out what the lifecycle decides.
 
+use crate::core::cli;
 use crate::core::generation::Generation;
 use crate::core::handover;
 use crate::core::lifecycle::{Action, Event, ExecKind, Gone, Hardness, Lifecycle};
@@ -18,8 +19,9 @@ use crate::sys::fork::{Forked, fork};
 use crate::sys::limits::OpenFiles;
 use crate::sys::{clock, environment, exec, signals, wait};
 use std::collections::VecDeque;
-use std::io;
-use std::os::fd::{IntoRawFd, RawFd};
+use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 /// The proxy around the master.
@@ -78,7 +80,6 @@ pub struct Master<T: Table, H> {
     version: String,
     systemd: bool,
     start_log: String,
-    answers: Option<bool>,
     exec_error: Option<io::Error>,
     exit_status: Option<i32>,
 }
@@ -105,7 +106,6 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             version: version.to_owned(),
             systemd: false,
             start_log: String::new(),
-            answers: None,
             exec_error: None,
             exit_status: None,
         }
@@ -131,19 +131,9 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         self.exit_status
     }
 
-    /// The log of this start, for the answer to `reload`. The next one begins.
-    pub fn take_start_log(&mut self) -> String {
-        std::mem::take(&mut self.start_log)
-    }
-
     /// Why the last exec failed.
     pub fn take_exec_error(&mut self) -> Option<io::Error> {
         self.exec_error.take()
-    }
-
-    /// How to answer who asked for a reload, once it is known.
-    pub fn take_answer(&mut self) -> Option<bool> {
-        self.answers.take()
     }
 
     /// Takes the command line over: what a former master added goes out.
@@ -270,12 +260,46 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             Action::Crashed(row) => self.host.crashed(row),
             Action::Release(row, gone) => self.host.release(row, gone),
             Action::InService(row) => self.in_service(row),
-            Action::Answer { success } => self.answers = Some(success),
+            Action::Answer { success } => self.answer(success),
             Action::Unblock => self.host.unblock(),
             Action::Exit(status) => {
                 self.exit_status = Some(status);
                 self.host.leave(status);
             }
+        }
+    }
+
+    /// The client of a reload waits in the master's own pair, over the exec. It
+    /// stays there until it is answered; HAProxy does so itself.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn park(&self, client: BorrowedFd<'_>) -> io::Result<()> {
+        match self.parking(0) {
+            Some(to) => fd::send(to, b"C", Some(client)),
+            None => Err(io::Error::from(io::ErrorKind::NotConnected)),
+        }
+    }
+
+    fn parking(&self, end: usize) -> Option<BorrowedFd<'_>> {
+        let row = self.table.master()?;
+        let number = *self.table.load(row).ipc_fd.get(end)?;
+        // SAFETY: the row owns it for as long as it is in the table.
+        unsafe { fd::borrow_raw(number) }
+    }
+
+    /// Tells whoever asked for a reload how it ended, and what was logged.
+    fn answer(&mut self, success: bool) {
+        if !self.generation().is_native() {
+            return;
+        }
+        let text = cli::reload_answer(success, &std::mem::take(&mut self.start_log));
+        let Some(from) = self.parking(1) else { return };
+        while let Ok((_, Some(client))) = fd::receive(from, 16, false) {
+            let mut client = UnixStream::from(client);
+            // A client that is gone, or reads nothing of what it asked for, is
+            // not waited for.
+            let _ = client.set_nonblocking(true).and_then(|()| client.write_all(text.as_bytes()));
         }
     }
 

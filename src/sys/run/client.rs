@@ -39,7 +39,6 @@ pub struct Client {
     target: Target,
     interactive: bool,
     prompt_due: bool,
-    waits_for_reload: bool,
     /// It sends nothing more.
     ended: bool,
     /// Nothing more is done for it but to send what is left.
@@ -60,7 +59,6 @@ impl Client {
             target: Target::Master,
             interactive: false,
             prompt_due: false,
-            waits_for_reload: false,
             ended: false,
             closing: false,
             broken,
@@ -80,7 +78,7 @@ impl Client {
     /// Whether to poll its connection for reading and for writing.
     pub fn wants_io(&self) -> (bool, bool) {
         let reads = !self.ended && !self.closing && self.input.len() < LONGEST_LINE;
-        (reads && self.relay.is_none() && !self.waits_for_reload, !self.output.is_empty())
+        (reads && self.relay.is_none(), !self.output.is_empty())
     }
 
     /// Whether its worker may go on.
@@ -88,20 +86,9 @@ impl Client {
         self.output.len() < HIGH_WATER
     }
 
-    /// It is answered when the reload is done.
-    pub fn wait_for_reload(&mut self) {
-        self.waits_for_reload = true;
-    }
-
-    /// Whether it waits for that.
-    pub fn waits_for_reload(&self) -> bool {
-        self.waits_for_reload
-    }
-
-    /// Answers its `reload`, which is the last that it gets.
-    pub fn answer_reload(&mut self, success: bool, log: &str) {
-        self.output.extend_from_slice(cli::reload_answer(success, log).as_bytes());
-        self.waits_for_reload = false;
+    /// Refuses its `reload`, which is the last that it gets.
+    pub fn answer_reload(&mut self, why: &str) {
+        self.output.extend_from_slice(cli::reload_answer(false, why).as_bytes());
         self.closing = true;
     }
 
@@ -149,8 +136,9 @@ impl Client {
             if self.broken || (self.closing && self.output.is_empty()) {
                 return Wants::Close;
             }
-            let busy = self.relay.is_some() || self.waits_for_reload || self.closing;
-            if busy || !self.has_room() {
+            // One command at a time: the next may be a reload, and take the
+            // connection elsewhere.
+            if self.relay.is_some() || self.closing || !self.output.is_empty() {
                 return Wants::Io;
             }
             if self.prompt_due && self.line.is_none() {

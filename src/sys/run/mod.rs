@@ -61,7 +61,6 @@ impl Runner {
         &mut self,
         master: &mut Master<T, H>,
     ) -> io::Result<()> {
-        self.unpark(master);
         if let Some(fd) = starting_fd(master) {
             // SAFETY: the row owns it for as long as it is in the table.
             if let Some(fd) = unsafe { fd::borrow_raw(fd) } {
@@ -70,7 +69,6 @@ impl Runner {
         }
         // Some may have ended while nobody looked.
         master.reap();
-        self.settle(master);
         Ok(())
     }
 
@@ -97,7 +95,6 @@ impl Runner {
                     STARTING => self.hear_starting(master),
                     token => self.serve(token, ready.hung_up, master),
                 }
-                self.settle(master);
             }
         }
         let status = master.exit_status();
@@ -201,8 +198,8 @@ impl Runner {
         }
     }
 
-    /// The client's connection waits in the master's own pair, where the next
-    /// image finds it. If there is none it comes back from there.
+    /// The client's connection goes where it is answered from, whichever image
+    /// does so.
     fn reload<T: Table, H: Host<T::Row>>(
         &mut self,
         id: u64,
@@ -216,57 +213,17 @@ impl Runner {
         };
         let Some(client) = self.clients.get_mut(&id) else { return };
         if let Some(why) = refused {
-            return client.answer_reload(false, why);
+            return client.answer_reload(why);
         }
-        let [to, _] = parking(master);
-        // SAFETY: the master's row owns it.
-        let parked = match unsafe { fd::borrow_raw(to) } {
-            Some(to) => fd::send(to, b"C", Some(client.fd().as_fd())).is_ok(),
-            None => false,
-        };
-        if parked {
-            self.drop_client(id);
-        } else {
-            client.wait_for_reload();
-        }
-        master.handle(Event::Reload(hardness));
-        self.unpark(master);
-        self.settle(master);
-    }
-
-    /// Takes the clients that wait for the end of a reload out of the pair.
-    fn unpark<T: Table, H: Host<T::Row>>(&mut self, master: &Master<T, H>) {
-        let [_, from] = parking(master);
-        // SAFETY: the master's row owns it.
-        let Some(from) = (unsafe { fd::borrow_raw(from) }) else { return };
-        while let Ok((_, Some(connection))) = fd::receive(from, 16, false) {
-            let mut client = Client::new(connection.into());
-            client.wait_for_reload();
-            self.adopt(client);
-        }
-    }
-
-    /// Tells who waits how the reload ended, once it is known.
-    fn settle<T: Table, H: Host<T::Row>>(&mut self, master: &mut Master<T, H>) {
-        let Some(success) = master.take_answer() else { return };
-        let log = master.take_start_log();
-        let waiting: Vec<u64> =
-            self.clients.iter().filter(|(_, c)| c.waits_for_reload()).map(|(id, _)| *id).collect();
-        for id in waiting {
-            if let Some(client) = self.clients.get_mut(&id) {
-                client.answer_reload(success, &log);
-                match client.proceed(master) {
-                    Wants::Close => self.drop_client(id),
-                    _ => self.watch(id),
-                }
+        match master.park(client.fd().as_fd()) {
+            Ok(()) => self.drop_client(id),
+            Err(error) => {
+                let why = super::describe(&error);
+                return client.answer_reload(&format!("The client can't wait for it: {why}."));
             }
         }
+        master.handle(Event::Reload(hardness));
     }
-}
-
-/// The pair in which the client of a reload waits.
-fn parking<T: Table, H: Host<T::Row>>(master: &Master<T, H>) -> [RawFd; 2] {
-    master.table.master().map_or([-1, -1], |row| master.table.load(row).ipc_fd)
 }
 
 /// The master's end of the pair with the worker that starts.
