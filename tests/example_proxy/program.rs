@@ -176,7 +176,6 @@ fn missing_for_the_one_that_follows() {
 
 /// Who asked for the one that went well is not told that another failed.
 #[test]
-#[ignore = "the answer to the one that went well is replaced by the other's"]
 fn missing_for_the_one_that_follows_an_asked_one() {
     let mut movable = Movable::serving();
     let mut asking = movable.scene.cli().session().expect("a master CLI");

@@ -118,7 +118,6 @@ fn while_a_worker_starts() {
 
 /// Whoever asked for a reload is answered, although another one follows at once.
 #[test]
-#[ignore = "the library executes itself anew before the answer is sent"]
 fn the_first_is_answered_when_another_follows() {
     let mut scene = Scene::serving();
     let mut asking = scene.cli().session().expect("a master CLI");
@@ -137,7 +136,6 @@ fn the_first_is_answered_when_another_follows() {
 
 /// And if it came to nothing, by that.
 #[test]
-#[ignore = "the library executes itself anew before the answer is sent"]
 fn the_first_is_answered_when_it_failed_and_another_follows() {
     let mut scene = Scene::serving();
     let mut asking = scene.cli().session().expect("a master CLI");

@@ -13,7 +13,8 @@ pub struct Server {
 
 impl Server {
     /// Listens on `path`, for the same user only. A socket that is there is
-    /// replaced in one step, so that no client ever finds none.
+    /// replaced in one step. Between an exec and here nobody listens, as with
+    /// HAProxy: a client that is refused has to try again.
     ///
     /// # Errors
     /// The system's.
