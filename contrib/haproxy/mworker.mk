@@ -13,8 +13,9 @@
 # that it ignores the option, which it doesn't know: it is handled here.
 #
 #   RUST_MWORKER_LIB   the library; default: the one of this tree, which is
-#                      built when it is missing
-#   RUST_MWORKER_INC   where mworker.h is; default: this tree's include
+#                      built when it is missing, or the installed one
+#   RUST_MWORKER_INC   where mworker.h is; default: this tree's include, or where
+#                      it was installed
 
 ifneq ($(USE_RUST_MWORKER:0=),)
 
@@ -23,7 +24,13 @@ ifneq ($(USE_RUST_MWORKER:0=),)
 
 MWORKER_DIR := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 MWORKER_TOP := $(abspath $(MWORKER_DIR)/../..)
-RUST_MWORKER_INC ?= $(MWORKER_TOP)/include
+ifneq ($(wildcard $(MWORKER_TOP)/Cargo.toml),)
+  RUST_MWORKER_INC ?= $(MWORKER_TOP)/include
+else
+  # Installed, as PREFIX/share/mworker/haproxy.
+  RUST_MWORKER_INC ?= $(abspath $(MWORKER_DIR)/../../../include)
+  RUST_MWORKER_LIB ?= $(abspath $(MWORKER_DIR)/../../../lib)/libmworker.a
+endif
 
 # HAProxy's branch: 3.0-dev5 and 3.0.11 are 3.0.
 MWORKER_VERSION := $(shell cat VERSION 2>/dev/null)

@@ -163,20 +163,37 @@ impl Inherited {
     }
 }
 
+/// Descriptors whose close-on-exec was changed, with what it was. Put back when
+/// it is dropped: where there was no exec, or it failed.
+#[derive(Debug)]
+pub struct Marked(Vec<(RawFd, bool)>);
+
+impl Drop for Marked {
+    fn drop(&mut self) {
+        for (fd, was) in self.0.drain(..) {
+            // One may have been closed since: no matter.
+            let _ = set_close_on_exec(fd, was);
+        }
+    }
+}
+
 /// Makes an exec close every descriptor from 3 on but `keep`. Nothing is closed
 /// yet, so an exec that fails costs nothing.
 ///
 /// # Errors
 /// The system's, when the open descriptors can't be listed.
-pub fn close_others_on_exec(keep: &[RawFd]) -> io::Result<()> {
+pub fn close_others_on_exec(keep: &[RawFd]) -> io::Result<Marked> {
     let mut keep: Vec<RawFd> = keep.iter().copied().filter(|fd| *fd > 2).collect();
     keep.sort_unstable();
     keep.dedup();
+    let mut marked = Marked(Vec::new());
     for fd in open_descriptors()? {
-        // One may have been closed since: no matter.
-        let _ = set_close_on_exec(fd, keep.binary_search(&fd).is_err());
+        let (is, closes) = (is_close_on_exec(fd), keep.binary_search(&fd).is_err());
+        if is != closes && set_close_on_exec(fd, closes).is_ok() {
+            marked.0.push((fd, is));
+        }
     }
-    Ok(())
+    Ok(marked)
 }
 
 const ROOM: usize = 64;
@@ -319,6 +336,16 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         drop(a);
         assert!(receive(b.as_fd(), 16, false).expect("end").0.is_empty());
+    }
+
+    #[test]
+    fn marks_are_put_back() {
+        let (a, b) = stream_pair().expect("a pair");
+        set_close_on_exec(a.as_raw_fd(), false).expect("flag");
+        let marked = close_others_on_exec(&[b.as_raw_fd()]).expect("marked");
+        assert!(is_close_on_exec(a.as_raw_fd()) && !is_close_on_exec(b.as_raw_fd()));
+        drop(marked);
+        assert!(!is_close_on_exec(a.as_raw_fd()) && is_close_on_exec(b.as_raw_fd()));
     }
 
     #[test]

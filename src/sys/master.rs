@@ -427,7 +427,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     unsafe fn start_program(&self, program: &Program) -> io::Result<Pid> {
         // A program gets what was inherited, and nothing that is the master's.
         let keep: Vec<RawFd> = self.inherited.still_open().collect();
-        fd::close_others_on_exec(&keep)?;
+        let _marked = fd::close_others_on_exec(&keep)?;
         let prepared = program.prepared();
         // SAFETY: by the caller's promise; the child only becomes the program.
         unsafe {

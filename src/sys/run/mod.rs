@@ -106,6 +106,8 @@ impl Runner {
 
     fn read_signals<T: Table, H: Host<T::Row>>(&mut self, master: &mut Master<T, H>) {
         while let Some(signal) = self.signals.next() {
+            // Who ended may have said READY before.
+            self.hear_starting(master);
             master.signal(signal);
         }
     }
