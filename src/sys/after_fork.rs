@@ -70,10 +70,10 @@ impl Prepared<'_> {
                     self.fail(c"Cannot set the group of");
                 }
             }
-            if let Some(user) = self.program.user
-                && libc::setuid(user) != 0
-            {
-                self.fail(c"Cannot set the user of");
+            if let Some(user) = self.program.user {
+                if libc::setuid(user) != 0 {
+                    self.fail(c"Cannot set the user of");
+                }
             }
             libc::execvpe(self.arguments[0], self.arguments.as_ptr(), self.environment.as_ptr());
             self.fail(c"Cannot execute")

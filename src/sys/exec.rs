@@ -36,7 +36,7 @@ fn try_execute(
 
     let keep: Vec<RawFd> = plan.keep.iter().chain(keep).copied().collect();
     // Put back in reverse order, when the exec returns.
-    let _marked = fd::close_others_on_exec(&keep)?;
+    let _marked = fd::close_others_on_exec(&keep);
     let _held = Held::over_exec();
     let raised = limit.and_then(|boot| OpenFiles::get().ok().filter(|now| *now != boot));
     if let (Some(boot), Some(_)) = (limit, raised) {

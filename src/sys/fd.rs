@@ -126,16 +126,28 @@ fn is_close_on_exec(fd: RawFd) -> bool {
 }
 
 /// The open descriptors of this process from 3 on.
-fn open_descriptors() -> io::Result<Vec<RawFd>> {
+fn open_descriptors() -> Vec<RawFd> {
+    let mut fds = listed_descriptors().unwrap_or_else(|_| possible_descriptors());
+    // The one that read the directory is closed by now.
+    fds.retain(|fd| is_open(*fd));
+    fds.sort_unstable();
+    fds
+}
+
+fn listed_descriptors() -> io::Result<Vec<RawFd>> {
     let mut fds = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let name = entry?.file_name();
         fds.extend(name.to_str().and_then(|n| n.parse::<RawFd>().ok()).filter(|fd| *fd > 2));
     }
-    fds.sort_unstable();
-    // The one that read the directory is closed by now.
-    fds.retain(|fd| identity(*fd).is_some());
     Ok(fds)
+}
+
+/// Where /proc isn't mounted: all that there may be.
+fn possible_descriptors() -> Vec<RawFd> {
+    const MOST: u64 = 1 << 20;
+    let limit = super::limits::OpenFiles::get().map_or(MOST, |limit| limit.soft.min(MOST));
+    (3..RawFd::try_from(limit).unwrap_or(RawFd::MAX)).collect()
 }
 
 /// The descriptors that the process was started with: they belong to whoever
@@ -147,8 +159,7 @@ impl Inherited {
     /// What is open now and would survive an exec. To be taken before anything
     /// else is opened.
     pub fn snapshot() -> Self {
-        let open = open_descriptors().unwrap_or_default();
-        let kept = open.into_iter().filter(|fd| !is_close_on_exec(*fd));
+        let kept = open_descriptors().into_iter().filter(|fd| !is_close_on_exec(*fd));
         Self(kept.filter_map(|fd| Some((fd, identity(fd)?))).collect())
     }
 
@@ -179,21 +190,18 @@ impl Drop for Marked {
 
 /// Makes an exec close every descriptor from 3 on but `keep`. Nothing is closed
 /// yet, so an exec that fails costs nothing.
-///
-/// # Errors
-/// The system's, when the open descriptors can't be listed.
-pub fn close_others_on_exec(keep: &[RawFd]) -> io::Result<Marked> {
+pub fn close_others_on_exec(keep: &[RawFd]) -> Marked {
     let mut keep: Vec<RawFd> = keep.iter().copied().filter(|fd| *fd > 2).collect();
     keep.sort_unstable();
     keep.dedup();
     let mut marked = Marked(Vec::new());
-    for fd in open_descriptors()? {
+    for fd in open_descriptors() {
         let (is, closes) = (is_close_on_exec(fd), keep.binary_search(&fd).is_err());
         if is != closes && set_close_on_exec(fd, closes).is_ok() {
             marked.0.push((fd, is));
         }
     }
-    Ok(marked)
+    marked
 }
 
 const ROOM: usize = 64;
@@ -339,10 +347,16 @@ mod tests {
     }
 
     #[test]
+    fn without_proc_descriptors_are_found_as_well() {
+        let (a, _b) = stream_pair().expect("a pair");
+        assert!(possible_descriptors().contains(&a.as_raw_fd()));
+    }
+
+    #[test]
     fn marks_are_put_back() {
         let (a, b) = stream_pair().expect("a pair");
         set_close_on_exec(a.as_raw_fd(), false).expect("flag");
-        let marked = close_others_on_exec(&[b.as_raw_fd()]).expect("marked");
+        let marked = close_others_on_exec(&[b.as_raw_fd()]);
         assert!(is_close_on_exec(a.as_raw_fd()) && !is_close_on_exec(b.as_raw_fd()));
         drop(marked);
         assert!(!is_close_on_exec(a.as_raw_fd()) && is_close_on_exec(b.as_raw_fd()));

@@ -170,6 +170,9 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         while let Some(row) = at {
             at = self.table.next(row);
             let mut process = self.table.load(row);
+            if process.pid <= 0 {
+                continue;
+            }
             for fd in process.ipc_fd.iter_mut().filter(|fd| **fd >= 0 && !fd::is_open(**fd)) {
                 let text =
                     format!("Process {}: descriptor {fd} of its row is not open.", process.pid);
@@ -305,11 +308,17 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     /// A worker serves: only now the world is told.
     fn in_service(&mut self, row: T::Row) {
-        if let Some(path) = &self.pidfile
-            && let Err(error) = std::fs::write(path, format!("{}\n", own_pid()))
-        {
-            let why = super::describe(&error);
-            let text = format!("The pidfile {} can't be written: {why}.", path.display());
+        let written = self.pidfile.as_ref().map(|path| {
+            let why = |error| {
+                format!(
+                    "The pidfile {} can't be written: {}.",
+                    path.display(),
+                    super::describe(&error)
+                )
+            };
+            std::fs::write(path, format!("{}\n", own_pid())).map_err(why)
+        });
+        if let Some(Err(text)) = written {
             self.log(Level::Alert, &text);
         }
         if let Some(launcher) = self.launcher.take() {
@@ -427,7 +436,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     unsafe fn start_program(&self, program: &Program) -> io::Result<Pid> {
         // A program gets what was inherited, and nothing that is the master's.
         let keep: Vec<RawFd> = self.inherited.still_open().collect();
-        let _marked = fd::close_others_on_exec(&keep)?;
+        let _marked = fd::close_others_on_exec(&keep);
         let prepared = program.prepared();
         // SAFETY: by the caller's promise; the child only becomes the program.
         unsafe {
