@@ -447,19 +447,9 @@ mod living {
         static END: Ending = Ending { code: 139, reason: String::new() };
         static LEFT: Ending = Ending { code: 0, reason: String::new() };
         let pid = || prop_oneof![-2..20i32, any::<i32>()];
-        let signals = vec![
-            Signal::Term,
-            Signal::Int,
-            Signal::Usr1,
-            Signal::Usr2,
-            Signal::Hup,
-            Signal::Ttou,
-            Signal::Ttin,
-            Signal::Chld,
-        ];
         let reload = ExecKind::Reload(Hardness::Hard);
         prop_oneof![
-            select(signals).prop_map(Event::Signal),
+            select(Signal::ALL.to_vec()).prop_map(Event::Signal),
             Just(Event::Reload(Hardness::Soft)),
             (1..20i32).prop_map(|pid| Event::Forked { pid: Pid::new(pid).expect("above 0") }),
             Just(Event::StartFailed { why: "" }),

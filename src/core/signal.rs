@@ -35,6 +35,18 @@ pub enum Meaning {
 }
 
 impl Signal {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Term,
+        Self::Int,
+        Self::Usr1,
+        Self::Usr2,
+        Self::Hup,
+        Self::Ttou,
+        Self::Ttin,
+        Self::Chld,
+    ];
+
     /// What it asks for.
     pub const fn meaning(self) -> Meaning {
         match self {

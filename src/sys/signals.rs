@@ -7,17 +7,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-const ALL: [Signal; 8] = [
-    Signal::Term,
-    Signal::Int,
-    Signal::Usr1,
-    Signal::Usr2,
-    Signal::Hup,
-    Signal::Ttou,
-    Signal::Ttin,
-    Signal::Chld,
-];
-
 /// What is held back over a re-exec and while loading. Never TERM and INT: a
 /// start that hangs has to be stoppable.
 const OVER_EXEC: [Signal; 6] =
@@ -39,7 +28,7 @@ pub const fn number(signal: Signal) -> libc::c_int {
 
 /// The signal of a number, where it means something to a master.
 pub fn of_number(wanted: libc::c_int) -> Option<Signal> {
-    ALL.into_iter().find(|signal| number(*signal) == wanted)
+    Signal::ALL.into_iter().find(|signal| number(*signal) == wanted)
 }
 
 /// The name of signal `number`, as strsignal() has it.
@@ -75,7 +64,7 @@ impl Set {
 
     /// Every signal that means something to a master.
     pub fn all() -> Self {
-        Self::of(&ALL)
+        Self::of(&Signal::ALL)
     }
 
     /// What is held back over a re-exec.
@@ -178,7 +167,7 @@ impl Disposition {
 /// Takes back what the launching process may have set: a signal that is
 /// ignored would be lost even while it is held back.
 pub fn reset_dispositions() {
-    for signal in ALL {
+    for signal in Signal::ALL {
         // Fails for no signal of these.
         let _ = act(number(signal), libc::SIG_DFL);
     }

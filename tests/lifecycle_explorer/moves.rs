@@ -37,16 +37,6 @@ pub enum Move {
     ExecFails,
 }
 
-const SIGNALS: [Signal; 7] = [
-    Signal::Term,
-    Signal::Int,
-    Signal::Usr1,
-    Signal::Usr2,
-    Signal::Hup,
-    Signal::Ttou,
-    Signal::Ttin,
-];
-
 /// Everything that can happen in `world`.
 pub fn moves(world: &World, may_upgrade: bool) -> Vec<Move> {
     let mut moves = Vec::new();
@@ -78,7 +68,8 @@ pub fn moves(world: &World, may_upgrade: bool) -> Vec<Move> {
 
 fn signals(world: &World, moves: &mut Vec<Move>) {
     let reloads = |s: &Signal| matches!(s, Signal::Usr2 | Signal::Hup);
-    moves.extend(SIGNALS.into_iter().filter(|s| world.has_room() || !reloads(s)).map(Move::Signal));
+    let sent = Signal::ALL.into_iter().filter(|s| *s != Signal::Chld);
+    moves.extend(sent.filter(|s| world.has_room() || !reloads(s)).map(Move::Signal));
     if world.has_room() {
         moves.extend([Move::Reload(Hardness::Soft), Move::Reload(Hardness::Hard)]);
     }
