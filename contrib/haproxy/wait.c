@@ -15,9 +15,6 @@ void mworker_unblock_signals()
 	mworker_release_signals();
 }
 
-/* Starts the programs of the configuration. */
-int mworker_ext_launch_all(void);
-
 /* The former image has left it in the environment. */
 enum shim_load shim_load_status(void)
 {
