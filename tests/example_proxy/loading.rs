@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use mworker_kit::{PATIENCE, Signal, procfs, wait_for};
+use mworker_kit::{PATIENCE, Signal, procfs, wait_for, wait_until};
 
 use crate::scene::{READY, REFUSED, RELOADING, Scene};
 
@@ -177,6 +177,7 @@ fn worker_killed_meanwhile() {
     let rule = scene.rule();
     let reading = reload_and_hold(&mut scene, &rule);
     Signal::KILL.send(worker);
+    wait_until(PATIENCE, "the worker to be dead", || !procfs::alive(worker));
     reading.go_on();
     scene.expect_exit(137);
     scene.assert_logged(&format!("Current worker ({worker}) exited with code 137 (Killed)"));
