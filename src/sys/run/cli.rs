@@ -39,9 +39,12 @@ impl Server {
         &self.listener
     }
 
-    /// The next client, if one waits.
-    pub fn accept(&self) -> Option<UnixStream> {
-        self.listener.accept().ok().map(|(stream, _)| stream)
+    /// The next client.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none waits; the system's when it can't be taken.
+    pub fn accept(&self) -> io::Result<UnixStream> {
+        self.listener.accept().map(|(stream, _)| stream)
     }
 
     /// Its file goes: nobody listens any more.

@@ -110,6 +110,8 @@ impl Runner {
             self.hear_starting(master);
             master.signal(signal);
         }
+        // With a child go its descriptors.
+        self.listen_again();
     }
 
     /// The worker that starts says that it serves, or why it can't.
@@ -139,8 +141,15 @@ impl Runner {
     }
 
     fn accept(&mut self) {
-        while let Some(stream) = self.server.as_ref().and_then(Server::accept) {
-            self.adopt(Client::new(stream));
+        while let Some(server) = &self.server {
+            match server.accept() {
+                Ok(stream) => self.adopt(Client::new(stream)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Out of descriptors: it would be told again and again, until
+                // a client or a child goes.
+                Err(_) => return self.poll.forget(server.fd().as_raw_fd()),
+            }
         }
     }
 
@@ -174,6 +183,14 @@ impl Runner {
         if let Some(client) = self.clients.remove(&id) {
             // Others may hold the same connection: closing isn't enough.
             self.poll.forget(client.fd().as_raw_fd());
+        }
+        self.listen_again();
+    }
+
+    /// It may have been out of descriptors. If not, nothing changes.
+    fn listen_again(&self) {
+        if let Some(server) = &self.server {
+            let _ = self.poll.want(server.fd(), LISTENER, true, false);
         }
     }
 
