@@ -77,3 +77,21 @@ pub extern "C" fn mworker_strerror(result: c_int) -> *const c_char {
     };
     text.as_ptr()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::texts;
+
+    /// Refusals read the same, however they are told.
+    #[test]
+    fn refusals_are_the_cores() {
+        for (code, text) in
+            [(ERR_BUSY, texts::RELOAD_IN_PROGRESS), (ERR_LEAVING, texts::RELOAD_WHILE_LEAVING)]
+        {
+            // SAFETY: a constant C string.
+            let named = unsafe { CStr::from_ptr(mworker_strerror(code)) };
+            assert_eq!(named.to_str(), Ok(text));
+        }
+    }
+}

@@ -6,14 +6,12 @@ use super::host;
 use super::list::Row;
 use super::master::{IN_MASTER, IN_WORKER, read_table};
 use crate::core::handover;
-use crate::core::lifecycle::{Event, Gone};
+use crate::core::lifecycle::Event;
 use crate::core::reexec;
-use crate::core::table::Table;
 use crate::sys::after_fork::Program;
 use crate::sys::environment;
 use crate::sys::exec::c_strings;
 use crate::sys::limits::OpenFiles;
-use crate::sys::master::Host as _;
 use crate::sys::signals::{self, Set};
 use std::ffi::{CString, c_char, c_int};
 use std::io;
@@ -223,16 +221,7 @@ pub unsafe extern "C" fn mworker_enforce_max_reloads(mw: *mut Handle) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mworker_release_unborn(mw: *mut Handle) -> c_int {
     // SAFETY: by the caller's promise.
-    unsafe {
-        enter_master(mw, |side| {
-            let master = &mut side.master;
-            while let Some(row) = master.table.find(|p| p.pid == -1) {
-                master.table.unlink(row);
-                master.host.release(row, Gone::Unborn);
-            }
-            Ok(OK)
-        })
-    }
+    unsafe { enter_master(mw, |side| done(|| side.master.handle(Event::UnbornDropped))) }
 }
 
 /// Starts the programs whose rows have no PID, but not those that go on over a

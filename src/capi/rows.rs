@@ -99,10 +99,8 @@ pub unsafe extern "C" fn mworker_is_current(mw: *const Handle, pid: c_int) -> c_
     // SAFETY: by the caller's promise.
     unsafe {
         enter_master(mw, |side| {
-            let current = |p: &crate::core::process::Process| {
-                p.is_child() && !p.is(options::LEAVING) && p.pid == pid
-            };
-            Ok(c_int::from(side.master.table.find(current).is_some()))
+            let found = side.master.table.find(|p| p.is_current_child() && p.pid == pid);
+            Ok(c_int::from(found.is_some()))
         })
     }
 }

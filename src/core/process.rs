@@ -78,6 +78,11 @@ impl Process {
         self.is(options::CHILD)
     }
 
+    /// A child that no newer one has replaced.
+    pub const fn is_current_child(&self) -> bool {
+        self.is_child() && !self.is(options::LEAVING)
+    }
+
     /// A worker that has been forked but has not said READY.
     pub const fn is_starting(&self) -> bool {
         self.is(options::WORKER) && self.is(options::INIT)

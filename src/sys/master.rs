@@ -235,22 +235,14 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         self.life.step(&mut self.table, event, clock::now(), &mut actions);
         let mut todo: VecDeque<Action<T::Row>> = actions.into();
         while let Some(action) = todo.pop_front() {
-            if let Action::Exec(kind) = action {
-                // Only returns when it failed, and what follows then comes first.
-                let error = self.exec(kind);
-                let why = super::describe(&error);
-                self.exec_error = Some(error);
-                let mut then = Vec::new();
-                let event = Event::ExecFailed { kind, why: &why };
-                self.life.step(&mut self.table, event, clock::now(), &mut then);
-                then.into_iter().rev().for_each(|action| todo.push_front(action));
-            } else {
-                self.carry_out(action);
-            }
+            // What follows from an action comes before the next one.
+            self.carry_out(action).into_iter().rev().for_each(|then| todo.push_front(then));
         }
     }
 
-    fn carry_out(&mut self, action: Action<T::Row>) {
+    /// Does one thing; gives what follows from it.
+    fn carry_out(&mut self, action: Action<T::Row>) -> Vec<Action<T::Row>> {
+        let mut then = Vec::new();
         match action {
             Action::Log(level, text) => self.log(level, &text),
             Action::Notify(notice) => self.notify(&notice),
@@ -259,7 +251,14 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 // reaped. Fails when it is gone, which the reaping will tell.
                 unsafe { libc::kill(pid.get(), signals::number(signal)) };
             }
-            Action::Exec(_) => {}
+            Action::Exec(kind) => {
+                // Only returns when it failed.
+                let error = self.exec(kind);
+                let why = super::describe(&error);
+                self.exec_error = Some(error);
+                let event = Event::ExecFailed { kind, why: &why };
+                self.life.step(&mut self.table, event, clock::now(), &mut then);
+            }
             Action::Crashed(row) => self.host.crashed(row),
             Action::Release(row, gone) => self.host.release(row, gone),
             Action::InService(row) => self.in_service(row),
@@ -270,6 +269,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 self.host.leave(status);
             }
         }
+        then
     }
 
     /// The client of a reload waits in the master's own pair, over the exec. It

@@ -61,6 +61,8 @@ pub enum Event<'a> {
     /// The host's own code has met a failed reload, counted it and told who had
     /// to be told (HAProxy 3.1 and later, for what the master itself refuses).
     RefusalTakenByHost,
+    /// The host gives up on the processes that it has rows for and has not forked.
+    UnbornDropped,
     /// The host's start has come to where workers that lived through too many
     /// reloads are told to leave (HAProxy up to 3.0).
     EnforceMaxReloads,

@@ -141,6 +141,7 @@ impl Lifecycle {
             Event::Ready { pid } => self.ready(table, pid, now, out),
             Event::ReadyTakenByHost => self.succeeded(table, now, out),
             Event::RefusalTakenByHost => self.nothing_new_serves(table),
+            Event::UnbornDropped => reload::drop_unborn(table, out),
             Event::EnforceMaxReloads => {
                 kill_where(
                     table,

@@ -266,7 +266,7 @@ fn newest_worker<T: Table>(table: &T) -> Option<T::Row> {
 }
 
 /// Rows whose process was never forked would go over as nonsense.
-fn drop_unborn<T: Table>(table: &mut T, out: &mut Vec<Action<T::Row>>) {
+pub(super) fn drop_unborn<T: Table>(table: &mut T, out: &mut Vec<Action<T::Row>>) {
     while let Some(row) = table.find(|p| p.pid == -1) {
         table.unlink(row);
         out.push(Action::Release(row, Gone::Unborn));
