@@ -26,6 +26,8 @@ PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DATADIR    ?= $(PREFIX)/share
+BINDIR     ?= $(PREFIX)/bin
+MANDIR     ?= $(DATADIR)/man
 # Where the haproxy is that the unit starts.
 SBINDIR    ?= $(PREFIX)/sbin
 # systemd reads units of /usr/local/lib/systemd/system and, with PREFIX=/usr,
@@ -47,12 +49,12 @@ FLAVOUR    := $(if $(filter-out 0,$(USE_SYSTEMD)),systemd,plain)
 HEADER     := include/mworker.h
 
 .PHONY: all
-all: $(BUILD)/libmworker.a check-header
+all: $(BUILD)/libmworker.a check-header $(BUILD)/mworkerctl
 
 .PHONY: help
 help:
 	@printf '%s\n' \
-	'make [USE_SYSTEMD=1]       the library, build/libmworker.a' \
+	'make [USE_SYSTEMD=1]       the library, build/libmworker.a, and the command build/mworkerctl' \
 	'make demo [PROXY=haproxy]  a proxy under load, through all that its master gets it through' \
 	'make haproxy               HAProxy, stock and with mworker, in build/haproxy' \
 	'make haproxy HAPROXY_SRC=D the HAProxy tree D with mworker, in place' \
@@ -102,6 +104,16 @@ check-header: $(BUILD)/$(FLAVOUR)/libmworker.a
 .PHONY: header
 header: $(BUILD)/$(FLAVOUR)/libmworker.a
 	@$(call replace,$(BUILD)/$(FLAVOUR)/mworker.h,$(HEADER))
+
+# ---- the command ----
+
+# In the library's folder, where most of what it needs has been built.
+$(BUILD)/mworkerctl: FORCE
+	@mkdir -p $(@D) $(TARGET_DIR)/library
+	@exec 9>$(TARGET_DIR)/library/.lock; flock 9; \
+	$(RUN_CARGO) build --locked --quiet --release --bin mworkerctl --features ctl \
+		--target-dir $(TARGET_DIR)/library; \
+	$(call replace,$(TARGET_DIR)/library/release/mworkerctl,$@)
 
 # ---- the example and the demo ----
 
@@ -201,8 +213,11 @@ $(BUILD)/$(FLAVOUR)/mworker.pc: contrib/pkgconfig/mworker.pc.in $(BUILD)/$(FLAVO
 		-e "s:@LIBS_PRIVATE@:$$(cat $(BUILD)/$(FLAVOUR)/native-static-libs):" $< >$@
 
 .PHONY: install
-install: $(BUILD)/libmworker.a check-header $(BUILD)/$(FLAVOUR)/mworker.pc
+install: $(BUILD)/libmworker.a check-header $(BUILD)/$(FLAVOUR)/mworker.pc $(BUILD)/mworkerctl
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(SHARED)
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man8
+	$(INSTALL) -m 755 $(BUILD)/mworkerctl $(DESTDIR)$(BINDIR)/
+	$(INSTALL) -m 644 contrib/man/mworkerctl.8 $(DESTDIR)$(MANDIR)/man8/
 	$(INSTALL) -m 644 $(BUILD)/$(FLAVOUR)/libmworker.a $(DESTDIR)$(LIBDIR)/
 	$(INSTALL) -m 644 $(BUILD)/$(FLAVOUR)/mworker.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
 	$(INSTALL) -m 644 $(HEADER) $(DESTDIR)$(INCLUDEDIR)/
@@ -220,6 +235,7 @@ endif
 uninstall:
 	rm -f $(DESTDIR)$(LIBDIR)/libmworker.a $(DESTDIR)$(LIBDIR)/pkgconfig/mworker.pc
 	rm -f $(DESTDIR)$(INCLUDEDIR)/mworker.h $(DESTDIR)$(UNITDIR)/haproxy.service
+	rm -f $(DESTDIR)$(BINDIR)/mworkerctl $(DESTDIR)$(MANDIR)/man8/mworkerctl.8
 	rm -rf $(DESTDIR)$(DATADIR)/mworker
 
 .PHONY: clean
@@ -234,7 +250,8 @@ TESTS    := $(basename $(notdir $(wildcard tests/*.rs)))
 OF_C     := header c_consumers archive install
 HAPROXYS := $(filter haproxy%,$(TESTS))
 EXAMPLES := $(filter example_proxy%,$(TESTS))
-OTHERS   := $(filter-out $(OF_C) $(HAPROXYS) $(EXAMPLES),$(TESTS))
+COMMAND  := mworkerctl
+OTHERS   := $(filter-out $(OF_C) $(HAPROXYS) $(EXAMPLES) $(COMMAND),$(TESTS))
 
 WITH_HAPROXYS = MWORKER_HAPROXY_STOCK=$(HAPROXY_STOCK) \
 	MWORKER_HAPROXY_OURS=$(abspath $(HAPROXY)/ours/haproxy)
@@ -243,7 +260,7 @@ heading    = @printf '\n==== %s  %s\n' "$$(date +%T)" '$(1)'
 
 .PHONY: test
 test: test-setup test-format test-lint test-rust test-header test-c test-archive test-install \
-	test-haproxy test-example
+	test-haproxy test-example test-ctl
 	$(call heading,all tests passed)
 
 # Debian's packages for what is missing, by trying it.
@@ -266,6 +283,7 @@ test-setup:
 	need dpkg-dev dpkg-source --version; \
 	need debian-archive-keyring test -r /usr/share/keyrings/debian-archive-keyring.gpg; \
 	need systemd systemd-analyze --version; \
+	need mandoc command -v mandoc; \
 	rm -f $(BUILD)/links; \
 	if [ $${#packages[@]} -gt 0 ]; then \
 		echo "missing: $${packages[*]}"; \
@@ -285,7 +303,7 @@ test-format:
 test-lint:
 	$(call heading,lint)
 	@$(RUN_CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@$(RUN_CARGO) clippy --locked --workspace --all-targets --features USE_SYSTEMD -- -D warnings
+	@$(RUN_CARGO) clippy --locked --workspace --all-targets --features USE_SYSTEMD,ctl -- -D warnings
 
 .PHONY: test-rust
 test-rust:
@@ -327,6 +345,13 @@ ifneq ($(EXAMPLES),)
 	$(call heading,the example proxy)
 	@MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) $(CARGO_TEST) $(EXAMPLES:%=--test %)
 endif
+
+.PHONY: test-ctl
+test-ctl: $(EXAMPLE)
+	$(call heading,mworkerctl: with stock HAProxy - ours - the example proxy)
+	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
+	@$(WITH_HAPROXYS) MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) \
+		$(CARGO_TEST),ctl --bin mworkerctl --test mworkerctl
 
 # ---- measuring ----
 

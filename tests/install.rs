@@ -41,11 +41,16 @@ fn for_packagers() -> BTreeSet<String> {
 }
 
 fn expected(prefix: &str, unit: bool) -> BTreeSet<String> {
-    let mut all: BTreeSet<String> =
-        ["lib/libmworker.a", "lib/pkgconfig/mworker.pc", "include/mworker.h"]
-            .iter()
-            .map(|name| format!("{prefix}/{name}"))
-            .collect();
+    let mut all: BTreeSet<String> = [
+        "lib/libmworker.a",
+        "lib/pkgconfig/mworker.pc",
+        "include/mworker.h",
+        "bin/mworkerctl",
+        "share/man/man8/mworkerctl.8",
+    ]
+    .iter()
+    .map(|name| format!("{prefix}/{name}"))
+    .collect();
     all.extend(for_packagers().iter().map(|name| format!("{prefix}/share/mworker/haproxy/{name}")));
     if unit {
         all.insert(format!("{prefix}/lib/systemd/system/haproxy.service"));
@@ -69,6 +74,7 @@ fn everything_is_installed_and_uninstalled() {
             std::fs::metadata(path).expect("a file").permissions().mode() & 0o777
         };
         assert_eq!(mode("include/mworker.h"), 0o644);
+        assert_eq!(mode("bin/mworkerctl"), 0o755);
         assert_eq!(mode("share/mworker/haproxy/mworker.mk"), 0o644);
         assert_eq!(mode("share/mworker/haproxy/compile-filtered"), 0o755);
         make("uninstall", root.path(), variables);
