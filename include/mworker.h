@@ -6,7 +6,8 @@
  * function:
  *
  * - A process has one handle, used by one thread. The master must have no other
- *   thread; a worker may, once mworker_start_worker() has returned.
+ *   thread; a worker may, once mworker_start_worker() has returned, and any of
+ *   them may tell its figures (mworker_worker_set_connections() and so on).
  * - Functions that return int give 0 or more on success, or one of
  *   MWORKER_ERR_, and leave everything as it was then. mworker_strerror() names
  *   it, mworker_error() says what was met. NULL where it isn't allowed gives
@@ -323,6 +324,31 @@ int mworker_is_reload(const struct mworker *mw);
 int mworker_use_systemd(struct mworker *mw);
 
 /*
+ * Reads what an operator may set in the environment, for every proxy the same:
+ * `MWORKER_START_TIMEOUT` as mworker_set_start_timeout(), in seconds or like
+ * `5min`, and `MWORKER_RESTART` as mworker_set_restart(). A value that makes no
+ * sense is logged and ignored. Masters, before the loop.
+ */
+int mworker_read_settings(struct mworker *mw);
+
+/*
+ * How many milliseconds a worker may take to be READY: then it is killed, and
+ * the start has failed like others. 5 minutes if it isn't called; 0: any time.
+ * Masters, at any time.
+ */
+int mworker_set_start_timeout(struct mworker *mw, unsigned int milliseconds);
+
+/*
+ * Has a new worker started for one in service that dies, instead of what
+ * mworker_set_exit_on_failure() says: at once, and if it dies too after 1, 2, 4
+ * seconds up to 60, and `limit` times in a row (one that has served for a minute
+ * begins a new row). It comes by a reload. 0, the default: none. Masters, at
+ * any time.
+ */
+int mworker_set_restart(struct mworker *mw,
+                        unsigned int limit);
+
+/*
  * Whether a worker in service that dies takes the service with it: then the
  * others are told to leave, and the master leaves with the dead one's status.
  * 1, the default, or 0. Masters, at any time.
@@ -411,6 +437,13 @@ int mworker_fd(struct mworker *mw);
  * nothing is ready; -1: not at all. Masters.
  */
 int mworker_timeout(const struct mworker *mw);
+
+/*
+ * Does what is due because time has passed; for hosts that have a loop of their
+ * own and don't call mworker_dispatch(). To be called when mworker_timeout() says
+ * so; too early does no harm. Masters.
+ */
+int mworker_tick(struct mworker *mw);
 
 /*
  * Does what is due, without waiting. Returns 1 to go on, or 0 when the master
@@ -656,8 +689,8 @@ int mworker_start_programs(struct mworker *mw);
 
 /*
  * Forks the process of the worker's row that has none yet. Returns
- * MWORKER_IN_MASTER or MWORKER_IN_WORKER; nothing else is done in the worker,
- * which has to forget the handle. Returns MWORKER_ERR_SYSTEM when the fork
+ * MWORKER_IN_MASTER or MWORKER_IN_WORKER; in the worker only the mworker_worker_
+ * functions that tell figures may be called with the handle. Returns MWORKER_ERR_SYSTEM when the fork
  * failed: after a reload that has been counted, logged and told, the row has
  * been released, and the old workers go on. Masters.
  */

@@ -277,6 +277,7 @@ mod reexecuting {
                     environment: &[],
                     kind,
                     load_status: None,
+                    record: &mworker::core::record::Record::default(),
                 }).expect("memory");
                 line = parse(&argv);
                 prop_assert_eq!(&line.argv, &first.argv, "{:?}", argv);
@@ -310,6 +311,7 @@ mod reexecuting {
             for (rows, kind) in reloads {
                 let plan = plan(&table_of(&rows), generation, &Request {
                     argv: &[], no_listeners: false, environment: &last, kind, load_status: None,
+                    record: &mworker::core::record::Record::default(),
                 }).expect("memory");
                 let internal = |v: &&Vec<u8>| v.starts_with(b"HAPROXY_");
                 let own: Vec<_> = plan.environment.iter().filter(|v| !internal(v)).cloned().collect();
@@ -479,7 +481,7 @@ mod living {
         ) {
             let mut table = table_of(&rows);
             let mut life = Lifecycle::new(generation, "Proxy", 1);
-            life.policy = Policy { exit_on_failure: true, max_reloads };
+            life.policy = Policy { max_reloads, ..Policy::default() };
             life.replaces(given.clone(), Hardness::Soft);
             for event in events {
                 let mut actions = Vec::new();
@@ -529,6 +531,8 @@ mod notifying {
             Notice::ReloadFailed | Notice::ConfigurationRefused => &["READY", "STATUS"],
             Notice::Stopping => &["STOPPING"],
             Notice::Status(_) => &["STATUS"],
+            Notice::Extend { .. } => &["EXTEND_TIMEOUT_USEC"],
+            Notice::Watchdog => &["WATCHDOG"],
         }
     }
 

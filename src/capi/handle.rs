@@ -6,17 +6,21 @@ use super::host::{CHost, c_string};
 use super::list::ListTable;
 use crate::sys;
 use crate::sys::run::{Runner, Server};
+use crate::sys::shared::Page;
 use crate::sys::signals::Set;
 use crate::sys::worker::Worker;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ffi::CString;
 use std::os::raw::c_int;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A master or a worker. One process, one handle, one thread.
 pub struct Handle {
     busy: Cell<bool>,
     error: RefCell<CString>,
     side: UnsafeCell<Side>,
+    /// A worker's, or NULL. Beside the rest, as any thread may use it.
+    page: AtomicPtr<Page>,
 }
 
 /// Which of them it is.
@@ -34,12 +38,24 @@ pub struct MasterSide {
     pub listeners_from: Option<i32>,
     /// What was held back before this library held anything back.
     pub original_mask: Option<Set>,
+    /// After the fork, in a worker whose host's own code takes over.
+    pub page: Option<&'static Page>,
 }
 
 /// A worker, with the host's callbacks.
 pub struct WorkerSide {
     pub worker: Worker,
     pub host: CHost,
+    pub page: Option<&'static Page>,
+}
+
+impl Side {
+    fn take_page(&mut self) -> Option<&'static Page> {
+        match self {
+            Self::Master(side) => side.page.take(),
+            Self::Worker(side) => side.page.take(),
+        }
+    }
 }
 
 impl Handle {
@@ -48,7 +64,14 @@ impl Handle {
             busy: Cell::new(false),
             error: RefCell::new(CString::default()),
             side: UnsafeCell::new(side),
+            page: AtomicPtr::default(),
         }
+    }
+
+    /// Where this worker tells how it is.
+    pub(super) fn page(&self) -> Option<&'static Page> {
+        // SAFETY: NULL, or a page's that lasts as long as the process.
+        unsafe { self.page.load(Ordering::Acquire).as_ref() }
     }
 
     pub(super) fn error(&self) -> *const std::os::raw::c_char {
@@ -99,7 +122,11 @@ pub unsafe fn enter(
         }
         let entered = Entered(&handle.busy);
         // SAFETY: `busy` lets only one in at a time, and there is one thread.
-        let result = body(unsafe { &mut *handle.side.get() });
+        let side = unsafe { &mut *handle.side.get() };
+        let result = body(side);
+        if let Some(page) = side.take_page() {
+            handle.page.store(std::ptr::from_ref(page).cast_mut(), Ordering::Release);
+        }
         drop(entered);
         result.unwrap_or_else(|failure| handle.fail(failure))
     })

@@ -266,8 +266,8 @@ unsafe fn program_of(row: NonNull<Row>) -> io::Result<Program> {
 }
 
 /// Forks the process of the worker's row that has none yet. Returns
-/// MWORKER_IN_MASTER or MWORKER_IN_WORKER; nothing else is done in the worker,
-/// which has to forget the handle. Returns MWORKER_ERR_SYSTEM when the fork
+/// MWORKER_IN_MASTER or MWORKER_IN_WORKER; in the worker only the mworker_worker_
+/// functions that tell figures may be called with the handle. Returns MWORKER_ERR_SYSTEM when the fork
 /// failed: after a reload that has been counted, logged and told, the row has
 /// been released, and the old workers go on. Masters.
 ///
@@ -277,9 +277,12 @@ unsafe fn program_of(row: NonNull<Row>) -> io::Result<Program> {
 pub unsafe extern "C" fn mworker_fork(mw: *mut Handle) -> c_int {
     // SAFETY: by the caller's promise.
     unsafe {
-        enter_master(mw, |side| match side.master.fork_worker(|_| ()) {
+        enter_master(mw, |side| match side.master.fork_worker(|_, page| page) {
             Ok(None) => Ok(IN_MASTER),
-            Ok(Some(())) => Ok(IN_WORKER),
+            Ok(Some(page)) => {
+                side.page = page;
+                Ok(IN_WORKER)
+            }
             Err(error) => {
                 let why = format!("fork: {}", crate::sys::describe(&error));
                 side.master.handle(Event::StartFailed { why: &why });

@@ -8,14 +8,17 @@ use super::list::ListTable;
 use crate::core::handover::Error as HandoverError;
 use crate::core::lifecycle::{Event, Hardness, Refusal};
 use crate::core::process::{Process, options};
+use crate::core::record::{Record, STATE};
 use crate::core::reexec::{self, CommandLine};
+use crate::core::settings;
 use crate::core::table::Table;
 use crate::core::texts::Level;
 use crate::sys::run::{Runner, Server};
+use crate::sys::shared::Page;
 use crate::sys::signals::{self, Set};
 use crate::sys::worker::Worker;
 use crate::sys::{daemon, environment, fd};
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint};
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -103,7 +106,7 @@ unsafe fn new_handle(host: *const Host) -> Result<Handle, Failure> {
     let after_reload = unsafe { environment::get(c"HAPROXY_MWORKER_REEXEC") }.is_some();
     let generation = described.host.generation();
     let inherited = fd::Inherited::snapshot();
-    let master = crate::sys::master::Master::new(
+    let mut master = crate::sys::master::Master::new(
         described.host,
         table,
         generation,
@@ -111,6 +114,15 @@ unsafe fn new_handle(host: *const Host) -> Result<Handle, Failure> {
         &described.version,
         inherited,
     );
+    // SAFETY: as above.
+    if let Some(record) = unsafe { environment::get(c"MWORKER_STATE") } {
+        // SAFETY: as above.
+        unsafe { environment::remove(STATE) };
+        if after_reload {
+            // SAFETY: only the former image gives such a descriptor.
+            unsafe { master.take_record(Record::read(&String::from_utf8_lossy(&record))) };
+        }
+    }
     Ok(Handle::new(Side::Master(Box::new(MasterSide {
         master,
         runner: None,
@@ -118,6 +130,7 @@ unsafe fn new_handle(host: *const Host) -> Result<Handle, Failure> {
         after_reload,
         listeners_from: None,
         original_mask: None,
+        page: None,
     }))))
 }
 
@@ -260,8 +273,83 @@ pub unsafe extern "C" fn mworker_use_systemd(mw: *mut Handle) -> c_int {
                      built without it: use -W, or build with USE_SYSTEMD=1",
                 ));
             }
-            side.master.use_systemd(true);
+            side.master.use_systemd(watchdog());
             Ok(OK)
+        })
+    }
+}
+
+/// How often systemd wants a sign of life.
+///
+/// # Safety
+/// One thread.
+unsafe fn watchdog() -> Option<u64> {
+    let variable = |name| {
+        // SAFETY: by the caller's promise.
+        let value = unsafe { environment::get(name) };
+        value.map(|value| String::from_utf8_lossy(&value).into_owned())
+    };
+    let (usec, whom) = (variable(c"WATCHDOG_USEC"), variable(c"WATCHDOG_PID"));
+    settings::watchdog(usec.as_deref(), whom.as_deref(), crate::sys::master::own_pid())
+}
+
+/// Reads what an operator may set in the environment, for every proxy the same:
+/// `MWORKER_START_TIMEOUT` as mworker_set_start_timeout(), in seconds or like
+/// `5min`, and `MWORKER_RESTART` as mworker_set_restart(). A value that makes no
+/// sense is logged and ignored. Masters, before the loop.
+///
+/// # Safety
+/// `mw` is NULL or a handle; no other thread changes the environment.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_read_settings(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            for name in settings::ALL {
+                let Ok(c_name) = CString::new(name) else { continue };
+                let Some(value) = environment::get(&c_name) else { continue };
+                let value = String::from_utf8_lossy(&value);
+                let policy = &mut side.master.life.policy;
+                if let Err(why) = settings::apply(policy, name, &value) {
+                    side.master.log(Level::Warning, &why);
+                }
+            }
+            Ok(OK)
+        })
+    }
+}
+
+/// How many milliseconds a worker may take to be READY: then it is killed, and
+/// the start has failed like others. 5 minutes if it isn't called; 0: any time.
+/// Masters, at any time.
+///
+/// # Safety
+/// `mw` is NULL or a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_set_start_timeout(mw: *mut Handle, milliseconds: c_uint) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            let usec = u64::from(milliseconds) * 1_000;
+            done(|| side.master.life.policy.start_timeout = (usec > 0).then_some(usec))
+        })
+    }
+}
+
+/// Has a new worker started for one in service that dies, instead of what
+/// mworker_set_exit_on_failure() says: at once, and if it dies too after 1, 2, 4
+/// seconds up to 60, and `limit` times in a row (one that has served for a minute
+/// begins a new row). It comes by a reload. 0, the default: none. Masters, at
+/// any time.
+///
+/// # Safety
+/// `mw` is NULL or a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_set_restart(mw: *mut Handle, limit: c_uint) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            done(|| side.master.life.policy.restart = (limit > 0).then_some(limit))
         })
     }
 }
@@ -481,17 +569,16 @@ unsafe fn start_worker(side: &mut MasterSide) -> io::Result<Option<WorkerSide>> 
         .append(process, b"", version.as_bytes())
         .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     // SAFETY: by the caller's promise.
-    let in_worker = unsafe { side.master.fork_worker(|_| ()) }?.is_some();
-    if !in_worker {
+    let Some(page) = (unsafe { side.master.fork_worker(|_, page| page) })? else {
         return Ok(None);
-    }
-    let worker = become_worker(side, theirs);
+    };
+    let worker = become_worker(side, theirs, page);
     signals::set_mask(&side.original_mask.unwrap_or_else(Set::none));
     Ok(Some(worker))
 }
 
 /// Gives up what is the master's. Its table goes with its side of the handle.
-fn become_worker(side: &mut MasterSide, ipc: OwnedFd) -> WorkerSide {
+fn become_worker(side: &mut MasterSide, ipc: OwnedFd, page: Option<&'static Page>) -> WorkerSide {
     let previous = side.listeners_from.and_then(|fd| take_fd(&mut side.master.table, fd));
     side.server = None;
     side.runner = None;
@@ -500,7 +587,7 @@ fn become_worker(side: &mut MasterSide, ipc: OwnedFd) -> WorkerSide {
         // SAFETY: a process just forked has one thread.
         unsafe { environment::remove(name) };
     }
-    WorkerSide { worker: Worker::new(ipc, previous), host: side.master.host.clone() }
+    WorkerSide { worker: Worker::new(ipc, previous), host: side.master.host.clone(), page }
 }
 
 /// Takes the master's end of a pair out of the row that has it.
@@ -580,9 +667,28 @@ pub unsafe extern "C" fn mworker_fd(mw: *mut Handle) -> c_int {
 /// `mw` is NULL or a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mworker_timeout(mw: *const Handle) -> c_int {
-    // A deadline of a dead handle is none; errors show in mworker_dispatch().
-    let _ = mw;
-    -1
+    let mut timeout = -1;
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            // Of an error the host hears from mworker_dispatch().
+            timeout = side.master.timeout();
+            Ok(OK)
+        })
+    };
+    timeout
+}
+
+/// Does what is due because time has passed; for hosts that have a loop of their
+/// own and don't call mworker_dispatch(). To be called when mworker_timeout() says
+/// so; too early does no harm. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle; the process has one thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_tick(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe { enter_master(mw, |side| done(|| side.master.tick())) }
 }
 
 /// Does what is due, without waiting. Returns 1 to go on, or 0 when the master

@@ -5,6 +5,7 @@
 //! programmers.
 
 mod error;
+mod figures;
 mod guard;
 mod handle;
 mod haproxy;
@@ -17,6 +18,7 @@ mod text;
 mod worker;
 
 pub use error::*;
+pub use figures::*;
 pub use handle::Handle;
 pub use haproxy::*;
 pub use host::{Host, LOG_ALERT, LOG_NOTICE, LOG_WARNING};

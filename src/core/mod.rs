@@ -14,13 +14,17 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod cli;
+pub mod figures;
 pub mod generation;
 pub mod handover;
 pub mod lifecycle;
+pub mod missed;
 pub mod notify;
 pub mod process;
 pub mod programs;
+pub mod record;
 pub mod reexec;
+pub mod settings;
 pub mod showproc;
 pub mod signal;
 pub mod table;

@@ -23,7 +23,19 @@ pub enum Notice {
     Stopping,
     /// A line for `systemctl status`.
     Status(String),
+    /// Something goes on that may take longer than the unit allows: systemd is
+    /// to wait for this many microseconds from now on, unless it does so anyway.
+    Extend {
+        /// How long.
+        usec: u64,
+    },
+    /// The service lives.
+    Watchdog,
 }
+
+/// What systemd tells a master by the environment, and nobody else: a worker
+/// must not be able to speak in the master's name.
+pub const FOR_MASTERS: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
 #[cfg(feature = "USE_SYSTEMD")]
 mod text {
@@ -54,6 +66,11 @@ mod text {
                 // Alone, HAProxy writes fields without a newline.
                 Self::Stopping => S::Stopping.to_string(),
                 Self::Status(text) => S::Status(&one_line(text)).to_string(),
+                Self::Extend { usec } => {
+                    let usec = u32::try_from(*usec).unwrap_or(u32::MAX);
+                    S::ExtendTimeoutUsec(usec).to_string()
+                }
+                Self::Watchdog => S::Watchdog.to_string(),
             }
         }
     }

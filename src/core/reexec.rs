@@ -7,6 +7,7 @@ use super::generation::Generation;
 use super::handover;
 use super::lifecycle::{ExecKind, Hardness};
 use super::process::options;
+use super::record::{Record, STATE};
 use super::table::{OutOfMemory, Table};
 
 /// Says that a master was here before.
@@ -18,7 +19,7 @@ pub const WAIT_ONLY: &str = "HAPROXY_MWORKER_WAIT_ONLY";
 const LOAD_SUCCESS: &str = "HAPROXY_LOAD_SUCCESS";
 
 /// What only masters tell each other, and neither workers nor programs may see.
-pub const INTERNAL: [&str; 4] = [REEXEC, PROCESSES, WAIT_ONLY, LOAD_SUCCESS];
+pub const INTERNAL: [&str; 5] = [REEXEC, PROCESSES, WAIT_ONLY, LOAD_SUCCESS, STATE];
 
 /// Where a new worker need not ask for listeners.
 pub const NO_LISTENERS: &[u8] = b"/dev/null";
@@ -85,6 +86,8 @@ pub struct Request<'a> {
     pub kind: ExecKind,
     /// How the last load ended.
     pub load_status: Option<bool>,
+    /// What else goes to the next image.
+    pub record: &'a Record,
 }
 
 /// Everything that the exec takes.
@@ -182,6 +185,7 @@ fn next_environment<T: Table>(
             set(LOAD_SUCCESS, if success { b"1" } else { b"0" });
         }
     }
+    set(STATE, request.record.write().as_bytes());
     set(PROCESSES, &handover::write(table, generation)?);
     Ok(environment)
 }
@@ -233,6 +237,7 @@ mod tests {
             environment: &strings(&["A=1", "HAPROXY_LOAD_SUCCESS=1", "HAPROXY_PROCESSES=old"]),
             kind,
             load_status: Some(false),
+            record: &Record::default(),
         };
         plan(&table(), V3_0, &request).expect("memory")
     }

@@ -19,6 +19,8 @@ pub enum Signal {
     Ttin,
     /// A child ended.
     Chld,
+    /// Ends a child that listens to nothing. Masters are never told of one.
+    Kill,
 }
 
 /// What a signal asks of the master.
@@ -32,10 +34,12 @@ pub enum Meaning {
     Broadcast,
     /// Look after children.
     Reap,
+    /// Nothing: no process can catch it.
+    None,
 }
 
 impl Signal {
-    /// All of them.
+    /// All that a master is sent.
     pub const ALL: [Self; 8] = [
         Self::Term,
         Self::Int,
@@ -54,6 +58,7 @@ impl Signal {
             Self::Usr2 | Self::Hup => Meaning::Reload,
             Self::Ttin | Self::Ttou => Meaning::Broadcast,
             Self::Chld => Meaning::Reap,
+            Self::Kill => Meaning::None,
         }
     }
 }

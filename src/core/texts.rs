@@ -61,6 +61,72 @@ pub(super) fn new_worker_failed(pid: Pid, end: &Ending) -> String {
     format!("Failed to load worker ({pid}) exited with code {} ({})", end.code, end.reason)
 }
 
+/// The same in the words of a status line.
+pub(super) fn why_new_worker_failed(pid: Pid, end: &Ending, overdue: Option<u64>) -> String {
+    match overdue {
+        Some(usec) => {
+            format!("worker {pid} was not ready within {}, and was killed", seconds(usec))
+        }
+        None => format!("worker {pid} exited with code {} ({})", end.code, end.reason),
+    }
+}
+
+/// Microseconds, as people read them.
+fn seconds(usec: u64) -> String {
+    match usec {
+        0..1_000_000 => format!("{} ms", usec / 1_000),
+        _ => format!("{} s", usec / 1_000_000),
+    }
+}
+
+pub(super) fn start_overdue(pid: Pid, usec: u64) -> String {
+    format!(
+        "New worker ({pid}) is not ready after {}: killing it with SIGKILL ({} sets how long one \
+         may take)",
+        seconds(usec),
+        super::settings::START_TIMEOUT
+    )
+}
+
+pub(super) const REFUSED: &str = "the master refused the new configuration";
+
+pub(super) fn restarting(count: u32, limit: u32, pause: u64) -> String {
+    let when = if pause == 0 { "now".into() } else { format!("in {pause} s") };
+    format!("Starting a new worker {when} ({count} of at most {limit} in a row)")
+}
+
+pub(super) fn restarts_exhausted(limit: u32) -> String {
+    format!(
+        "{limit} new workers in a row have died: no other one is started ({} sets how many)",
+        super::settings::RESTART
+    )
+}
+
+pub(super) fn frozen(pid: i32, still: u64, interval: u64) -> String {
+    format!(
+        "Current worker ({pid}) has given no sign of life for {}: it is frozen. systemd isn't told \
+         any more that the service lives, and ends it {} after the last time",
+        seconds(still),
+        seconds(interval)
+    )
+}
+
+pub(super) fn thawed(pid: i32, still: u64) -> String {
+    format!("Current worker ({pid}) gives signs of life again, after {}", seconds(still))
+}
+
+pub(super) fn replaced(pid: i32) -> String {
+    format!("Worker ({pid}), which was frozen, is not the current one any more")
+}
+
+pub(super) fn status_frozen(pid: i32, usec: u64) -> String {
+    format!("Worker {pid} is frozen for {}.", seconds(usec))
+}
+
+pub(super) fn status_restarting(count: u32, limit: u32) -> String {
+    format!("Starting a new worker ({count} of {limit}).")
+}
+
 pub(super) fn all_left(status: i32) -> String {
     format!("All workers exited. Exiting... ({status})")
 }

@@ -114,6 +114,19 @@ fn identity(fd: RawFd) -> Option<Identity> {
     Some(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 
+/// How many bytes the file has that a descriptor stands for.
+///
+/// # Errors
+/// It isn't open.
+pub fn size(fd: RawFd) -> io::Result<u64> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: fills `stat` in, or says that the descriptor isn't open.
+    check(unsafe { libc::fstat(fd, stat.as_mut_ptr()) })?;
+    // SAFETY: it has been filled in.
+    let stat = unsafe { stat.assume_init() };
+    Ok(u64::try_from(stat.st_size).unwrap_or(0))
+}
+
 /// Whether a descriptor is open.
 pub fn is_open(fd: RawFd) -> bool {
     identity(fd).is_some()

@@ -1,12 +1,14 @@
 //! A master: carries out what the lifecycle decides.
 
 use crate::core::cli;
+use crate::core::figures::Figures;
 use crate::core::generation::Generation;
 use crate::core::handover;
 use crate::core::lifecycle::{Action, Event, ExecKind, Gone, Hardness, Lifecycle};
-use crate::core::notify::Notice;
+use crate::core::notify::{self, Notice};
 use crate::core::process::{Pid, Process, options};
 use crate::core::programs::{self, Decision};
+use crate::core::record::Record;
 use crate::core::reexec::{self, CommandLine};
 use crate::core::showproc;
 use crate::core::signal::Signal;
@@ -17,8 +19,9 @@ use crate::sys::daemon::Launcher;
 use crate::sys::fd::{self, Inherited};
 use crate::sys::fork::{Forked, fork};
 use crate::sys::limits::OpenFiles;
+use crate::sys::shared::{Memory, Page, Reserved};
 use crate::sys::{clock, environment, exec, signals, wait};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -59,6 +62,9 @@ pub struct Boot {
     pub keep: Vec<RawFd>,
 }
 
+/// Milliseconds until systemd is tried again, when there was no room.
+const TRY_AGAIN: u64 = 100;
+
 /// How much of a start's log is kept for the answer to `reload`.
 const START_LOG: usize = 64 * 1024;
 
@@ -78,7 +84,9 @@ pub struct Master<T: Table, H> {
     pub launcher: Option<Launcher>,
     inherited: Inherited,
     version: String,
-    systemd: bool,
+    /// Workers tell how they are.
+    shares: bool,
+    memory: Option<Memory>,
     start_log: String,
     exec_error: Option<io::Error>,
     exit_status: Option<i32>,
@@ -104,7 +112,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             launcher: None,
             inherited,
             version: version.to_owned(),
-            systemd: false,
+            shares: generation.is_native(),
+            memory: None,
             start_log: String::new(),
             exec_error: None,
             exit_status: None,
@@ -122,8 +131,29 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     }
 
     /// Tells systemd from now on.
-    pub fn use_systemd(&mut self, on: bool) {
-        self.systemd = on;
+    pub fn use_systemd(&mut self, watchdog: Option<u64>) {
+        self.shares = true;
+        self.life.policy.systemd = true;
+        self.life.policy.watchdog = watchdog;
+    }
+
+    /// Takes what the former image knew.
+    ///
+    /// # Safety
+    /// The descriptor in it is the record's own, if it is open.
+    pub unsafe fn take_record(&mut self, record: Record) {
+        self.life.record = record;
+        let Some(fd) = self.life.record.memory.take() else { return };
+        self.inherited.forget(&[fd]);
+        // SAFETY: by the caller's promise.
+        match unsafe { Memory::adopt(fd) } {
+            Ok(memory) => self.memory = Some(memory),
+            Err(error) => {
+                let why = super::describe(&error);
+                let text = format!("The memory shared with workers (descriptor {fd}): {why}.");
+                self.host.log(Level::Warning, &text);
+            }
+        }
     }
 
     /// The status to leave with, once the master has to.
@@ -159,6 +189,10 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         let forked = self.table.rows().filter(|(_, p)| p.pid > 0);
         let fds: Vec<RawFd> = forked.flat_map(|(_, p)| p.ipc_fd).filter(|fd| *fd >= 0).collect();
         self.inherited.forget(&fds);
+        if let Some(memory) = &self.memory {
+            let alive: HashSet<i32> = self.table.rows().map(|(_, p)| p.pid).collect();
+            memory.release(|pid| !alive.contains(&pid));
+        }
         Ok(fds.len())
     }
 
@@ -260,7 +294,13 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 self.life.step(&mut self.table, event, clock::now(), &mut then);
             }
             Action::Crashed(row) => self.host.crashed(row),
-            Action::Release(row, gone) => self.host.release(row, gone),
+            Action::Release(row, gone) => {
+                let pid = self.table.load(row).pid;
+                if let Some(memory) = self.memory.as_ref().filter(|_| pid > 0) {
+                    memory.release(|owner| owner == pid);
+                }
+                self.host.release(row, gone);
+            }
             Action::InService(row) => self.in_service(row),
             Action::Answer { success } => self.answer(success),
             Action::Unblock => self.host.unblock(),
@@ -352,23 +392,92 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         }
     }
 
+    /// Time has passed.
+    pub fn tick(&mut self) {
+        self.send_missed();
+        let figures = self.figures();
+        self.handle(Event::Tick { figures: &figures });
+    }
+
+    /// When [`Self::tick`] is due, in milliseconds from now; -1: not at all.
+    pub fn timeout(&self) -> libc::c_int {
+        let now = clock::now().monotonic_usec;
+        let due = self.life.deadline().map(|due| due.saturating_sub(now).div_ceil(1_000));
+        let again = (!self.life.record.missed.is_empty()).then_some(TRY_AGAIN);
+        let soonest = [due, again].into_iter().flatten().min();
+        soonest.map_or(-1, |ms| libc::c_int::try_from(ms).unwrap_or(libc::c_int::MAX))
+    }
+
+    /// What workers tell of themselves.
+    pub fn figures(&self) -> Figures {
+        Figures(self.memory.as_ref().map(Memory::figures).unwrap_or_default())
+    }
+
+    /// How the service is, in one line.
+    pub fn status(&self) -> String {
+        self.life.status(&self.table, &self.figures(), clock::now())
+    }
+
     /// Tells systemd, if it is there.
     #[cfg(feature = "USE_SYSTEMD")]
     pub fn notify(&mut self, notice: &Notice) {
-        if self.systemd {
-            let datagram = notice.datagram(self.generation());
+        if self.life.policy.systemd {
             // SAFETY: a master has one thread.
-            if let Err(error) = unsafe { super::notify::send(datagram.as_bytes()) } {
+            let sent = unsafe { self.send(notice.datagram(self.generation())) };
+            if let Err(error) = sent {
                 self.log(Level::Warning, &format!("systemd can't be told: {error}"));
+            }
+        }
+    }
+
+    /// Sends a message to systemd. If nobody reads, it is sent when there is
+    /// room again, after those that wait already. `Ok(false)`: not started by
+    /// systemd.
+    ///
+    /// # Errors
+    /// It can never be sent, or it is the first one that has to wait.
+    ///
+    /// # Safety
+    /// No other thread changes the environment meanwhile.
+    #[cfg(feature = "USE_SYSTEMD")]
+    pub unsafe fn send(&mut self, message: String) -> Result<bool, super::notify::Error> {
+        self.send_missed();
+        if !self.life.record.missed.is_empty() {
+            self.life.record.missed.push(message);
+            return Ok(true);
+        }
+        // SAFETY: by the caller's promise.
+        let sent = unsafe { super::notify::send(message.as_bytes()) };
+        if sent.as_ref().is_err_and(super::notify::Error::nobody_reads) {
+            self.life.record.missed.push(message);
+        }
+        sent
+    }
+
+    /// Sends what there was no room for, if there is now.
+    #[cfg(feature = "USE_SYSTEMD")]
+    fn send_missed(&mut self) {
+        let missed = &mut self.life.record.missed;
+        while let Some(message) = missed.next() {
+            // SAFETY: a master has one thread.
+            match unsafe { super::notify::send(message.as_bytes()) } {
+                Err(error) if error.nobody_reads() => return,
+                // Sent, or never to be: it was told why then.
+                _ => missed.sent(),
             }
         }
     }
 
     /// Nobody to tell in this build.
     #[cfg(not(feature = "USE_SYSTEMD"))]
+    fn send_missed(&mut self) {}
+
+    /// Nobody to tell in this build.
+    #[cfg(not(feature = "USE_SYSTEMD"))]
     pub fn notify(&mut self, _notice: &Notice) {}
 
-    fn exec(&self, kind: ExecKind) -> io::Error {
+    fn exec(&mut self, kind: ExecKind) -> io::Error {
+        self.life.record.memory = self.memory.as_ref().map(Memory::fd);
         // SAFETY: a master has one thread.
         let now = || unsafe { environment::all() };
         let environment = self.boot.environment.clone().unwrap_or_else(now);
@@ -378,13 +487,14 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             environment: &environment,
             kind,
             load_status: self.life.load_status(),
+            record: &self.life.record,
         };
         let plan = match reexec::plan(&self.table, self.generation(), &request) {
             Ok(plan) => plan,
             Err(OutOfMemory) => return io::Error::from(io::ErrorKind::OutOfMemory),
         };
-        let keep: Vec<RawFd> =
-            self.inherited.still_open().chain(self.boot.keep.iter().copied()).collect();
+        let kept = self.boot.keep.iter().copied().chain(self.life.record.memory);
+        let keep: Vec<RawFd> = self.inherited.still_open().chain(kept).collect();
         self.host.before_exec();
         let error = exec::execute(&plan, &keep, self.boot.open_files);
         self.host.after_failed_exec(&error);
@@ -456,17 +566,48 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// The process has one thread.
     pub unsafe fn fork_worker<R>(
         &mut self,
-        child: impl FnOnce(&mut Self) -> R,
+        child: impl FnOnce(&mut Self, Option<&'static Page>) -> R,
     ) -> io::Result<Option<R>> {
+        let page = self.reserve_page();
         // SAFETY: by the caller's promise.
         unsafe {
             fork(|side| match side {
                 Forked::Parent(pid) => {
+                    if let (Some(memory), Some(page)) = (&self.memory, &page) {
+                        memory.assign(page, pid.get());
+                    }
                     self.handle(Event::Forked { pid });
                     None
                 }
-                Forked::Child => Some(child(self)),
+                Forked::Child => {
+                    if let Some(memory) = self.memory.take() {
+                        memory.forget_in_child();
+                    }
+                    for name in notify::FOR_MASTERS {
+                        environment::remove(name);
+                    }
+                    Some(child(self, page.map(Reserved::into_page)))
+                }
             })
+        }
+    }
+
+    /// Where the next worker tells how it is. It can do without.
+    fn reserve_page(&mut self) -> Option<Reserved> {
+        if !self.shares {
+            return None;
+        }
+        let reserved = match &self.memory {
+            Some(memory) => memory.reserve(),
+            None => Memory::new().and_then(|new| self.memory.insert(new).reserve()),
+        };
+        match reserved {
+            Ok(page) => Some(page),
+            Err(error) => {
+                let why = super::describe(&error);
+                self.log(Level::Warning, &format!("No memory to share with the worker: {why}."));
+                None
+            }
         }
     }
 

@@ -14,6 +14,7 @@ pub mod master;
 pub mod notify;
 pub mod poll;
 pub mod run;
+pub mod shared;
 pub mod signals;
 pub mod wait;
 pub mod worker;

@@ -40,6 +40,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// There may be room later.
+    pub fn nobody_reads(&self) -> bool {
+        matches!(self, Self::System { error, .. } if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// As errno has it.
     pub fn errno(&self) -> libc::c_int {
         match self {
@@ -54,7 +59,7 @@ impl std::fmt::Display for Error {
         match self {
             Self::Address { socket, why, .. } => write!(f, "{SOCKET}={socket}: {why}"),
             Self::System { socket, error } if error.kind() == io::ErrorKind::WouldBlock => {
-                write!(f, "{SOCKET}={socket}: nobody reads from it, the message is dropped")
+                write!(f, "{SOCKET}={socket}: nobody reads from it, the message has to wait")
             }
             Self::System { socket, error } => {
                 write!(f, "{SOCKET}={socket}: {}", super::describe(error))

@@ -23,6 +23,7 @@ pub const fn number(signal: Signal) -> libc::c_int {
         Signal::Ttou => libc::SIGTTOU,
         Signal::Ttin => libc::SIGTTIN,
         Signal::Chld => libc::SIGCHLD,
+        Signal::Kill => libc::SIGKILL,
     }
 }
 

@@ -44,7 +44,9 @@ impl World {
         self.generation = generation;
         self.table = table;
         self.hardness = if line.hard { Hardness::Hard } else { Hardness::Soft };
+        let record = std::mem::take(&mut self.life.record);
         self.life = new_life(generation, scenario);
+        self.life.record = record;
         self.life.replaces(line.old_pids, self.hardness);
         if kind == ExecKind::Wait {
             return self.enter_loop();
@@ -62,6 +64,7 @@ impl World {
             environment: &old.map(|v| v.as_bytes().to_vec()),
             kind,
             load_status: self.life.load_status(),
+            record: &self.life.record,
         };
         reexec::plan(&self.table, self.generation, &request).expect("memory")
     }

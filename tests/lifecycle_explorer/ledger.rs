@@ -82,7 +82,7 @@ impl Ledger {
                     let listens = world.forked().filter(|(_, p)| !p.is_starting());
                     expected.kills = listens.map(|(_, p)| (p.pid, signal)).collect();
                 }
-                Meaning::Reap => {}
+                Meaning::Reap | Meaning::None => {}
             },
             Move::Reload(hardness) => self.asked(world, hardness, &mut expected),
             Move::Forks => self.forked(world, &mut expected),

@@ -17,7 +17,11 @@ pub struct Scenario {
 /// Every choice of the operator.
 pub fn policies() -> impl Iterator<Item = Policy> {
     [None, Some(0), Some(1), Some(2)].into_iter().flat_map(|max_reloads| {
-        [true, false].map(|exit_on_failure| Policy { exit_on_failure, max_reloads })
+        [true, false].map(|exit_on_failure| Policy {
+            exit_on_failure,
+            max_reloads,
+            ..Policy::default()
+        })
     })
 }
 
@@ -35,7 +39,7 @@ pub fn scenarios(generation: Generation) -> Vec<Scenario> {
 /// From one binary to another, programs included where the old one has them.
 pub fn upgrades(from: Generation, to: Generation) -> Vec<Scenario> {
     [true, false]
-        .map(|exit_on_failure| Policy { exit_on_failure, max_reloads: None })
+        .map(|exit_on_failure| Policy { exit_on_failure, ..Policy::default() })
         .map(|policy| Scenario {
             generation: from,
             upgrade: Some(to),

@@ -20,7 +20,7 @@ impl Systemd {
     pub fn receive(&mut self, notice: &Notice, repeats_ready: bool) -> Verdict {
         let next = match (*self, notice) {
             (_, Notice::Stopping) => Some(Self::Stopping),
-            (was, Notice::Status(_)) => Some(was),
+            (was, Notice::Status(_) | Notice::Extend { .. } | Notice::Watchdog) => Some(was),
             (Self::Running, Notice::Reloading { .. }) => Some(Self::Reloading),
             (Self::Starting | Self::Reloading, Notice::Ready { .. }) => Some(Self::Running),
             (Self::Reloading, Notice::ReloadFailed | Notice::ConfigurationRefused) => {

@@ -164,6 +164,9 @@ impl World {
             p.failed_reloads = p.failed_reloads.min(EXACT_COUNTS);
         });
         self.ledger.failed = self.ledger.failed.min(EXACT_COUNTS);
+        // Told to people, and decides nothing.
+        self.life.record.failed = 0;
+        self.life.record.last_failure = None;
     }
 }
 

@@ -24,7 +24,7 @@ impl Lifecycle {
         } else if process.is(options::LEAVING) {
             self.former_exited(table, row, pid, end, out);
         } else {
-            self.current_exited(table, row, pid, end, out);
+            self.current_exited(table, row, pid, end, now, out);
         }
     }
 
@@ -34,9 +34,11 @@ impl Lifecycle {
         row: T::Row,
         pid: Pid,
         end: &Ending,
+        now: Now,
         out: &mut Vec<Action<T::Row>>,
     ) {
-        let worker = table.load(row).is(options::WORKER);
+        let process = table.load(row);
+        let worker = process.is(options::WORKER);
         if worker {
             let level = if end.code < 128 { Level::Warning } else { Level::Alert };
             out.push(Action::Log(level, texts::current_worker_exited(pid, end).into()));
@@ -50,10 +52,19 @@ impl Lifecycle {
                 out.push(Action::Log(Level::Warning, text.into()));
                 out.push(Action::Crashed(row));
             }
+            if worker && self.restarts(table, &process, end, now, out) {
+                out.push(Action::Release(row, Gone::Current));
+                self.restart_if_due(table, now, out);
+                return;
+            }
             if self.policy.exit_on_failure {
                 out.push(Action::Log(Level::Alert, texts::EXIT_ON_FAILURE.into()));
                 kill_children(table, Signal::Term, out);
             }
+        }
+        if worker {
+            // Nobody is to take the place of who left by itself.
+            self.record.restarts = 0;
         }
         if self.exit_code.is_none() && end.is_reported() {
             self.exit_code = Some(end.code);

@@ -1,5 +1,6 @@
 //! What can happen to a master, and what it can do about it.
 
+use crate::core::figures::Figures;
 use crate::core::notify::Notice;
 use crate::core::process::Pid;
 use crate::core::signal::{Ending, Signal};
@@ -82,6 +83,11 @@ pub enum Event<'a> {
     },
     /// waitpid() said that there is no child.
     NoChildLeft,
+    /// Time has passed: see [`Lifecycle::deadline`](super::Lifecycle::deadline).
+    Tick {
+        /// What workers tell of themselves.
+        figures: &'a Figures,
+    },
 }
 
 /// What a process was that is gone from the table.

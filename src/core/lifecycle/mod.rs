@@ -7,12 +7,17 @@
 mod children;
 mod event;
 mod reload;
+mod restart;
+mod status;
+mod time;
+mod watchdog;
 
 pub use event::{Action, Event, ExecKind, Gone, Hardness, Now};
 
 use super::generation::Generation;
 use super::notify::Notice;
 use super::process::{Process, options};
+use super::record::Record;
 use super::signal::{Ending, Meaning, Signal};
 use super::table::Table;
 use super::texts::{self, Level};
@@ -24,11 +29,30 @@ pub struct Policy {
     pub exit_on_failure: bool,
     /// Reloads that a worker may live through; `None`: any number.
     pub max_reloads: Option<u32>,
+    /// How long a worker may take to be READY, in microseconds; `None`: any time.
+    pub start_timeout: Option<u64>,
+    /// How many new workers in a row are started for one that died; `None`: the
+    /// service ends, unless [`Self::exit_on_failure`] is off.
+    pub restart: Option<u32>,
+    /// systemd is told how the service is.
+    pub systemd: bool,
+    /// How often systemd wants a sign of life, in microseconds.
+    pub watchdog: Option<u64>,
 }
+
+/// Long enough for a configuration with very many certificates.
+const START_TIMEOUT: u64 = 300_000_000;
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { exit_on_failure: true, max_reloads: None }
+        Self {
+            exit_on_failure: true,
+            max_reloads: None,
+            start_timeout: Some(START_TIMEOUT),
+            restart: None,
+            systemd: false,
+            watchdog: None,
+        }
     }
 }
 
@@ -48,14 +72,18 @@ pub struct Lifecycle {
     product: String,
     /// See [`Policy`]; hosts may learn it late, from their configuration.
     pub policy: Policy,
+    /// What goes to the next image besides the table.
+    pub record: Record,
     own_pid: i32,
     old_pids: Vec<i32>,
     old_pids_hardness: Hardness,
     leaving: bool,
+    stops_softly: bool,
     left: bool,
     exit_code: Option<i32>,
     pending: Option<Hardness>,
     loaded: Option<bool>,
+    times: time::Times,
 }
 
 impl Lifecycle {
@@ -65,14 +93,17 @@ impl Lifecycle {
             generation,
             product: product.to_owned(),
             policy: Policy::default(),
+            record: Record::default(),
             own_pid,
             old_pids: Vec::new(),
             old_pids_hardness: Hardness::Soft,
             leaving: false,
+            stops_softly: false,
             left: false,
             exit_code: None,
             pending: None,
             loaded: None,
+            times: time::Times::default(),
         }
     }
 
@@ -129,18 +160,18 @@ impl Lifecycle {
         }
         match event {
             Event::Signal(signal) => match signal.meaning() {
-                Meaning::Stop => self.stop(table, signal, out),
+                Meaning::Stop => self.stop(table, signal, now, out),
                 Meaning::Reload => self.ask_reload(table, Hardness::Soft, now, out),
                 // One that starts may not listen to it yet, and would be stopped.
                 Meaning::Broadcast => kill_where(table, |p| !p.is_starting(), signal, out),
-                Meaning::Reap => {}
+                Meaning::Reap | Meaning::None => {}
             },
             Event::Reload(hardness) => self.ask_reload(table, hardness, now, out),
             Event::Forked { pid } => self.forked(table, pid, now, out),
             Event::StartFailed { why } => self.start_failed(table, why, now, out),
             Event::Ready { pid } => self.ready(table, pid, now, out),
             Event::ReadyTakenByHost => self.succeeded(table, now, out),
-            Event::RefusalTakenByHost => self.nothing_new_serves(table),
+            Event::RefusalTakenByHost => self.nothing_new_serves(table, texts::REFUSED, now),
             Event::UnbornDropped => reload::drop_unborn(table, out),
             Event::EnforceMaxReloads => {
                 kill_where(
@@ -152,7 +183,9 @@ impl Lifecycle {
             }
             Event::ExecFailed { kind, why } => self.exec_failed(table, kind, why, now, out),
             Event::ChildExited { pid, end } => self.child_exited(table, pid, end, now, out),
+            Event::NoChildLeft if self.awaits_restart() => {}
             Event::NoChildLeft => self.leave_if_alone(out),
+            Event::Tick { figures } => self.tick(table, figures, now, out),
         }
     }
 
@@ -161,12 +194,27 @@ impl Lifecycle {
         self.policy.max_reloads.is_some_and(|max| i64::from(process.reloads) > i64::from(max))
     }
 
-    fn stop<T: Table>(&mut self, table: &mut T, signal: Signal, out: &mut Vec<Action<T::Row>>) {
+    fn stop<T: Table>(
+        &mut self,
+        table: &mut T,
+        signal: Signal,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
         self.leaving = true;
         self.pending = None;
+        self.stops_softly = signal == Signal::Usr1;
+        self.times.restart = None;
+        if self.stops_softly {
+            self.soft_stop_begins(now);
+        }
         out.push(Action::Notify(Notice::Stopping));
         out.push(Action::Log(Level::Warning, texts::LEAVING.into()));
         kill_children(table, signal, out);
+        // With a restart to come there may be no child, whose end would be told.
+        if self.record.restarts > 0 && !table.rows().any(|(_, p)| p.target().is_some()) {
+            self.leave_if_alone(out);
+        }
     }
 
     /// The system says that no child is left, which is surer than any list.

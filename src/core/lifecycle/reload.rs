@@ -28,7 +28,7 @@ impl Lifecycle {
         }
     }
 
-    fn begin_reload<T: Table>(
+    pub(super) fn begin_reload<T: Table>(
         &mut self,
         table: &mut T,
         hardness: Hardness,
@@ -41,6 +41,12 @@ impl Lifecycle {
             table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
         }
         out.push(Action::Notify(Notice::Reloading { monotonic_usec: now.monotonic_usec }));
+        self.times.status.was_replaced(now);
+        if self.policy.watchdog.is_some() {
+            // Nobody gives a sign of life while the next image loads.
+            let usec = self.policy.start_timeout.unwrap_or(u64::MAX);
+            out.push(Action::Notify(Notice::Extend { usec }));
+        }
         drop_unborn(table, out);
         out.push(Action::Exec(ExecKind::Reload(hardness)));
     }
@@ -58,7 +64,7 @@ impl Lifecycle {
             if !self.generation.counts_reloads_on_reading() {
                 table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
             }
-            self.failed(table, Notice::ReloadFailed, out);
+            self.failed(table, Notice::ReloadFailed, why, now, out);
         }
         if let Some(success) = self.loaded.filter(|_| !self.generation.has_ready_handshake()) {
             // The image that would have answered is never to be.
@@ -82,6 +88,9 @@ impl Lifecycle {
             table.store(row, process);
         }
         let handshake = self.generation.has_ready_handshake();
+        if handshake {
+            self.start_begins(now);
+        }
         out.push(Action::Log(Level::Notice, texts::worker_forked(pid, handshake).into()));
     }
 
@@ -100,6 +109,7 @@ impl Lifecycle {
         table.store(row, process);
         self.retire_others(table, row);
         if self.leaving {
+            self.start_ends();
             // It may have been told so before it could listen.
             if let Some(pid) = process.target() {
                 out.push(Action::Kill { pid, signal: Signal::Term });
@@ -123,6 +133,8 @@ impl Lifecycle {
         out: &mut Vec<Action<T::Row>>,
     ) {
         self.loaded = Some(true);
+        self.start_ends();
+        self.times.status.was_replaced(now);
         if let Some(master) = table.master() {
             let mut process = table.load(master);
             process.failed_reloads = 0;
@@ -189,11 +201,11 @@ impl Lifecycle {
             self.exit(1, out);
         } else if !self.generation.has_ready_handshake() {
             out.push(Action::Log(Level::Warning, texts::LOAD_FAILURE.into()));
-            self.failed(table, Notice::ReloadFailed, out);
+            self.failed(table, Notice::ReloadFailed, why, now, out);
             out.push(Action::Exec(ExecKind::Wait));
         } else {
             out.push(Action::Log(Level::Alert, texts::load_failed(why).into()));
-            self.failed(table, Notice::ConfigurationRefused, out);
+            self.failed(table, Notice::ConfigurationRefused, why, now, out);
             out.push(Action::Unblock);
             self.take_pending(table, now, out);
         }
@@ -204,10 +216,12 @@ impl Lifecycle {
         &mut self,
         table: &mut T,
         notice: Notice,
+        why: &str,
+        now: Now,
         out: &mut Vec<Action<T::Row>>,
     ) {
         table.for_each(|p| p.failed_reloads = p.failed_reloads.saturating_add(1));
-        self.nothing_new_serves(table);
+        self.nothing_new_serves(table, why, now);
         if !self.leaving {
             out.push(Action::Notify(notice));
         }
@@ -217,8 +231,10 @@ impl Lifecycle {
     }
 
     /// No worker came of a reload: who served goes on.
-    pub(super) fn nothing_new_serves<T: Table>(&mut self, table: &mut T) {
+    pub(super) fn nothing_new_serves<T: Table>(&mut self, table: &mut T, why: &str, now: Now) {
         self.loaded = Some(false);
+        self.record.fail(now.wall, why);
+        self.times.status.was_replaced(now);
         keep_in_service(table);
     }
 
@@ -233,11 +249,13 @@ impl Lifecycle {
         out: &mut Vec<Action<T::Row>>,
     ) {
         out.push(Action::Log(Level::Warning, texts::new_worker_failed(pid, end).into()));
+        let overdue = self.start_ends().then_some(self.policy.start_timeout).flatten();
+        let why = texts::why_new_worker_failed(pid, end, overdue);
         let first = self.is_first_start(table);
         if first {
             self.loaded = Some(false);
         } else {
-            self.failed(table, Notice::ReloadFailed, out);
+            self.failed(table, Notice::ReloadFailed, &why, now, out);
         }
         out.push(Action::Release(row, Gone::Starting));
         if first {
@@ -246,6 +264,7 @@ impl Lifecycle {
         }
         out.push(Action::Unblock);
         self.take_pending(table, now, out);
+        self.restart_if_due(table, now, out);
     }
 }
 

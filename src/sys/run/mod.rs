@@ -88,7 +88,7 @@ impl Runner {
         timeout: libc::c_int,
     ) -> io::Result<Option<i32>> {
         if master.exit_status().is_none() {
-            for ready in self.poll.wait(timeout)? {
+            for ready in self.poll.wait(sooner(timeout, master.timeout()))? {
                 match ready.token {
                     SIGNALS => self.read_signals(master),
                     LISTENER => self.accept(),
@@ -96,6 +96,10 @@ impl Runner {
                     token => self.serve(token, ready.hung_up, master),
                 }
             }
+        }
+        if master.timeout() == 0 {
+            master.tick();
+            self.listen_again();
         }
         let status = master.exit_status();
         if let Some(server) = self.server.take_if(|_| status.is_some()) {
@@ -243,6 +247,11 @@ impl Runner {
         }
         master.handle(Event::Reload(hardness));
     }
+}
+
+/// The shorter of two timeouts; -1 is none.
+fn sooner(one: libc::c_int, other: libc::c_int) -> libc::c_int {
+    if one < 0 || other < 0 { one.max(other) } else { one.min(other) }
 }
 
 /// The master's end of the pair with the worker that starts.

@@ -1,0 +1,120 @@
+//! A new worker for one that died, where the operator wants that.
+//!
+//! It comes by a reload, as a worker has no other way into the process. How
+//! many there were in a row is part of the [`Record`], which outlives the exec.
+//!
+//! [`Record`]: crate::core::record::Record
+
+use super::*;
+
+/// Who served for so many seconds died of something else than the one before.
+const STABLE: i64 = 60;
+/// Seconds before the second one, doubled for each that follows.
+const FIRST_PAUSE: u64 = 1;
+const LONGEST_PAUSE: u64 = 60;
+const SECOND: u64 = 1_000_000;
+
+impl Lifecycle {
+    /// The worker in service died: will there be another one?
+    pub(super) fn restarts<T: Table>(
+        &mut self,
+        table: &T,
+        process: &Process,
+        end: &Ending,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) -> bool {
+        if self.leaving || self.policy.restart.is_none() {
+            return false;
+        }
+        if now.wall.saturating_sub(i64::from(process.timestamp)) >= STABLE {
+            self.record.restarts = 0;
+        }
+        self.record.status = end.code;
+        // One that starts already takes its place.
+        if table.starting().is_some() {
+            self.record.restarts = self.record.restarts.max(1);
+            return true;
+        }
+        self.plan_restart(now, out)
+    }
+
+    /// Whether children being gone is no reason to leave.
+    pub(super) fn awaits_restart(&self) -> bool {
+        !self.leaving && self.policy.restart.is_some() && self.record.restarts > 0
+    }
+
+    /// The next one of the row, after its pause. `false`: these were enough.
+    fn plan_restart<R>(&mut self, now: Now, out: &mut Vec<Action<R>>) -> bool {
+        let limit = self.policy.restart.unwrap_or(0);
+        if self.record.restarts >= limit {
+            out.push(Action::Log(Level::Alert, texts::restarts_exhausted(limit).into()));
+            return false;
+        }
+        let pause = pause(self.record.restarts);
+        self.record.restarts = self.record.restarts.saturating_add(1);
+        let text = texts::restarting(self.record.restarts, limit, pause);
+        out.push(Action::Log(Level::Warning, text.into()));
+        self.times.restart = Some(now.monotonic_usec.saturating_add(pause.saturating_mul(SECOND)));
+        true
+    }
+
+    pub(super) fn restart_if_due<T: Table>(
+        &mut self,
+        table: &mut T,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        if !self.awaits_restart() || table.starting().is_some() {
+            return;
+        }
+        if time::in_service(table).is_some() {
+            self.times.restart = None;
+            return;
+        }
+        match self.times.restart {
+            Some(due) if now.monotonic_usec >= due => {
+                self.times.restart = None;
+                self.begin_reload(table, Hardness::Soft, now, out);
+            }
+            Some(_) => {}
+            // The last one failed before it served, maybe in another image.
+            None => {
+                if !self.plan_restart(now, out) {
+                    self.give_up(table, out);
+                }
+            }
+        }
+    }
+
+    /// The service ends as it does without restarts.
+    fn give_up<T: Table>(&mut self, table: &mut T, out: &mut Vec<Action<T::Row>>) {
+        self.record.restarts = 0;
+        self.exit_code = Some(self.record.status);
+        self.leaving = true;
+        out.push(Action::Log(Level::Alert, texts::EXIT_ON_FAILURE.into()));
+        kill_children(table, Signal::Term, out);
+        if !table.rows().any(|(_, p)| p.target().is_some()) {
+            self.leave_if_alone(out);
+        }
+    }
+}
+
+/// Seconds before the next one, after `count` in a row.
+fn pause(count: u32) -> u64 {
+    match count.checked_sub(1) {
+        None => 0,
+        Some(doubled) => {
+            FIRST_PAUSE.checked_shl(doubled).map_or(LONGEST_PAUSE, |p| p.clamp(1, LONGEST_PAUSE))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn pauses_grow_up_to_a_limit() {
+        let pauses: Vec<u64> = [0, 1, 2, 3, 6, 7, 8, 64, 65, u32::MAX].map(super::pause).to_vec();
+        assert_eq!(pauses, [0, 1, 2, 4, 32, 60, 60, 60, 60, 60]);
+    }
+}

@@ -1,0 +1,108 @@
+//! The line that `systemctl status` shows.
+
+use super::*;
+use crate::core::figures::Figures;
+use std::fmt::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// At most one in this time.
+const EVERY: u64 = 1_000_000;
+
+/// What systemd shows, as far as this image knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Told {
+    at: u64,
+    text: String,
+}
+
+impl Told {
+    /// When there may be another one.
+    pub fn due(&self) -> u64 {
+        self.at.saturating_add(EVERY)
+    }
+
+    /// A message of another kind has brought a line of its own.
+    pub fn was_replaced(&mut self, now: Now) {
+        self.at = now.monotonic_usec;
+        self.text.clear();
+    }
+}
+
+impl Lifecycle {
+    pub(super) fn tell_status<T: Table>(
+        &mut self,
+        table: &T,
+        figures: &Figures,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        if !self.policy.systemd || now.monotonic_usec < self.times.status.due() {
+            return;
+        }
+        let text = self.status(table, figures, now);
+        self.times.status.at = now.monotonic_usec;
+        if text != self.times.status.text {
+            out.push(Action::Notify(Notice::Status(text.clone())));
+            self.times.status.text = text;
+        }
+    }
+
+    /// How the service is, in one line.
+    pub fn status<T: Table>(&self, table: &T, figures: &Figures, now: Now) -> String {
+        let mut text = self.condition(table, now);
+        // Writing into a string can't fail.
+        if let Some(connections) = figures.connections() {
+            let _ = write!(text, " Connections: {connections}.");
+        }
+        let [current, old, starting] = workers(table);
+        let _ = write!(text, " Workers: {current} current, {old} old, {starting} starting.");
+        let reloads = table.master().map_or(0, |row| table.load(row).reloads);
+        let _ = write!(text, " Reloads: {reloads}, failed: {}", self.record.failed);
+        if let Some(failure) = &self.record.last_failure {
+            let _ = write!(text, " (last {}: {})", date(failure.when), failure.why);
+        }
+        text.push('.');
+        for (name, sum) in figures.counters() {
+            let _ = write!(text, " {name}: {sum}.");
+        }
+        text
+    }
+
+    fn condition<T: Table>(&self, table: &T, now: Now) -> String {
+        if self.leaving {
+            return "Leaving.".into();
+        }
+        if let Some((pid, usec)) = self.times.watch.frozen_for(now.monotonic_usec) {
+            return texts::status_frozen(pid, usec);
+        }
+        match (time::in_service(table), self.policy.restart) {
+            (Some(_), _) => "Ready.".into(),
+            (None, Some(limit)) if self.record.restarts > 0 => {
+                texts::status_restarting(self.record.restarts, limit)
+            }
+            (None, _) => "Starting.".into(),
+        }
+    }
+}
+
+/// How many are current, old and starting.
+fn workers<T: Table>(table: &T) -> [usize; 3] {
+    let count = |wanted: fn(&Process) -> bool| {
+        table.rows().filter(|(_, p)| p.is(options::WORKER) && p.pid > 0 && wanted(p)).count()
+    };
+    [
+        count(|p| !p.is(options::LEAVING | options::INIT)),
+        count(|p| p.is(options::LEAVING)),
+        count(Process::is_starting),
+    ]
+}
+
+/// A time in UTC, as RFC 3339 has it.
+fn date(wall: i64) -> String {
+    let since = Duration::from_secs(u64::try_from(wall).unwrap_or(0).min(YEAR_9999));
+    let time = UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH);
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// No format reaches further.
+const YEAR_9999: u64 = 253_402_300_799;

@@ -1,0 +1,123 @@
+//! What a master does because time has passed.
+
+use super::*;
+use crate::core::figures::Figures;
+use crate::core::process::Pid;
+
+const SECOND: u64 = 1_000_000;
+/// A start or a soft stop that takes longer than this is said to go on.
+const SLOW: u64 = 2 * SECOND;
+/// How often that is said.
+const EXTEND_EVERY: u64 = 10 * SECOND;
+/// For how long each time.
+const EXTEND_BY: u64 = 30 * SECOND;
+
+/// When what is due. All times are CLOCK_MONOTONIC in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Times {
+    /// When the worker was forked that starts.
+    pub started: Option<u64>,
+    /// It took too long and was killed.
+    pub overdue: bool,
+    /// When systemd is told next that something goes on.
+    pub extend: Option<u64>,
+    /// When the next new worker is started for one that died.
+    pub restart: Option<u64>,
+    pub watch: watchdog::Watch,
+    pub status: status::Told,
+}
+
+impl Lifecycle {
+    /// When [`Event::Tick`] is due, by CLOCK_MONOTONIC in microseconds; `None`:
+    /// nothing depends on the time.
+    pub fn deadline(&self) -> Option<u64> {
+        if self.left {
+            return None;
+        }
+        let times = &self.times;
+        let overdue = match (times.started, self.policy.start_timeout) {
+            (Some(since), Some(timeout)) if !times.overdue => Some(since.saturating_add(timeout)),
+            _ => None,
+        };
+        let extend = times.extend.filter(|_| self.policy.systemd);
+        let watch = self.policy.watchdog.map(|_| times.watch.due);
+        let status = self.policy.systemd.then(|| times.status.due());
+        [overdue, extend, times.restart, watch, status].into_iter().flatten().min()
+    }
+
+    pub(super) fn tick<T: Table>(
+        &mut self,
+        table: &mut T,
+        figures: &Figures,
+        now: Now,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        self.end_overdue_start(table, now, out);
+        self.watch(table, figures, now, out);
+        self.extend(table, now, out);
+        self.tell_status(table, figures, now, out);
+        self.restart_if_due(table, now, out);
+    }
+
+    /// A worker was forked, and is waited for.
+    pub(super) fn start_begins(&mut self, now: Now) {
+        self.times.started = Some(now.monotonic_usec);
+        self.times.overdue = false;
+        self.times.extend = Some(now.monotonic_usec.saturating_add(SLOW));
+    }
+
+    /// It serves, or has ended. Gives whether it had to be killed.
+    pub(super) fn start_ends(&mut self) -> bool {
+        self.times.started = None;
+        if !self.stops_softly {
+            self.times.extend = None;
+        }
+        std::mem::take(&mut self.times.overdue)
+    }
+
+    /// The master leaves, and waits for connections to end.
+    pub(super) fn soft_stop_begins(&mut self, now: Now) {
+        self.times.extend = Some(now.monotonic_usec.saturating_add(SLOW));
+    }
+
+    /// A worker that takes too long to be READY is killed, which is a failed
+    /// start like others.
+    fn end_overdue_start<T: Table>(&mut self, table: &T, now: Now, out: &mut Vec<Action<T::Row>>) {
+        let (Some(since), Some(timeout)) = (self.times.started, self.policy.start_timeout) else {
+            return;
+        };
+        if self.times.overdue || now.monotonic_usec < since.saturating_add(timeout) {
+            return;
+        }
+        self.times.overdue = true;
+        let starting = table.starting().and_then(|row| Pid::new(table.load(row).pid));
+        if let Some(pid) = starting {
+            let text = texts::start_overdue(pid, timeout);
+            out.push(Action::Log(Level::Alert, text.into()));
+            out.push(Action::Kill { pid, signal: Signal::Kill });
+        }
+    }
+
+    /// A slow start isn't to run into the unit's limits, as it has one of its
+    /// own; nor a soft stop, for as long as there are workers.
+    fn extend<T: Table>(&mut self, table: &T, now: Now, out: &mut Vec<Action<T::Row>>) {
+        let Some(due) = self.times.extend.filter(|due| now.monotonic_usec >= *due) else { return };
+        let starts = self.times.started.is_some() && !self.times.overdue;
+        let stops = self.stops_softly && table.rows().any(|(_, p)| p.target().is_some());
+        if !starts && !stops {
+            self.times.extend = None;
+            return;
+        }
+        self.times.extend = Some(due.max(now.monotonic_usec).saturating_add(EXTEND_EVERY));
+        if self.policy.systemd {
+            out.push(Action::Notify(Notice::Extend { usec: EXTEND_BY }));
+        }
+    }
+}
+
+/// The worker that takes new connections.
+pub(super) fn in_service<T: Table>(table: &T) -> Option<Pid> {
+    let serves =
+        |p: &Process| p.is(options::WORKER) && !p.is(options::LEAVING | options::INIT) && p.pid > 0;
+    table.rows().find(|(_, p)| serves(p)).and_then(|(_, p)| Pid::new(p.pid))
+}

@@ -1,0 +1,129 @@
+//! What a master knows besides its table, and tells the next image.
+//!
+//! One variable of the environment, `key=value` joined by `;`. A master of
+//! HAProxy's own passes it on unread, so it lasts there and back.
+
+use super::missed::Missed;
+
+/// The variable.
+pub const STATE: &str = "MWORKER_STATE";
+
+/// Longer reasons are cut.
+const LONGEST_REASON: usize = 512;
+
+/// A reload that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Failure {
+    /// When, in seconds since 1970.
+    pub when: i64,
+    /// Why, for people: one line.
+    pub why: String,
+}
+
+/// What is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Record {
+    /// Reloads that failed since the first start.
+    pub failed: u32,
+    /// The last of them.
+    pub last_failure: Option<Failure>,
+    /// New workers that were started in a row, each because the last one died.
+    pub restarts: u32,
+    /// The status that the last one died with.
+    pub status: i32,
+    /// The descriptor of the memory that is shared with workers.
+    pub memory: Option<i32>,
+    /// What systemd is still to be told.
+    pub missed: Missed,
+}
+
+impl Record {
+    /// A reload failed.
+    pub fn fail(&mut self, when: i64, why: &str) {
+        self.failed = self.failed.saturating_add(1);
+        let why = one_line(why).chars().take(LONGEST_REASON).collect();
+        self.last_failure = Some(Failure { when, why });
+    }
+
+    /// As it is handed over.
+    pub fn write(&self) -> String {
+        let mut text =
+            format!("failed={};restarts={};status={}", self.failed, self.restarts, self.status);
+        if let Some(fd) = self.memory {
+            text.push_str(&format!(";memory={fd}"));
+        }
+        if !self.missed.is_empty() {
+            text.push_str(&format!(";missed={}", self.missed.write()));
+        }
+        // The last one, since anything may be in it.
+        if let Some(failure) = &self.last_failure {
+            text.push_str(&format!(";when={};why={}", failure.when, failure.why));
+        }
+        text
+    }
+
+    /// What a former image wrote. Unknown keys are left out, as a newer one
+    /// may have more; a value that makes no sense is as if it weren't there.
+    pub fn read(text: &str) -> Self {
+        let mut record = Self::default();
+        let mut when = None;
+        let mut rest = text;
+        loop {
+            if let Some(why) = rest.strip_prefix("why=") {
+                record.last_failure = when.map(|when| Failure { when, why: one_line(why) });
+                return record;
+            }
+            let (field, others) = rest.split_once(';').unwrap_or((rest, ""));
+            match field.split_once('=') {
+                Some(("failed", value)) => record.failed = value.parse().unwrap_or_default(),
+                Some(("restarts", value)) => record.restarts = value.parse().unwrap_or_default(),
+                Some(("status", value)) => record.status = value.parse().unwrap_or_default(),
+                Some(("memory", value)) => {
+                    record.memory = value.parse().ok().filter(|fd| *fd > 2);
+                }
+                Some(("missed", value)) => record.missed = Missed::read(value),
+                Some(("when", value)) => when = value.parse().ok(),
+                _ => {}
+            }
+            if others.is_empty() {
+                return record;
+            }
+            rest = others;
+        }
+    }
+}
+
+/// Several lines become one; what a terminal would act on goes.
+pub fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    lines.join(" - ").replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let mut record = Record { restarts: 2, status: 139, ..Record::default() };
+        assert_eq!(Record::read(&record.write()), record);
+        record.memory = Some(7);
+        record.missed.push("READY=1\nSTATUS=Ready.\n".into());
+        record.fail(1_700_000_000, "a;b=c\n\nwhy=d\u{1b}[m");
+        let Some(failure) = &record.last_failure else { panic!("a failure") };
+        assert_eq!(failure.why, "a;b=c - why=d [m");
+        assert_eq!(
+            record.write(),
+            "failed=1;restarts=2;status=139;memory=7;missed=READY=1%0aSTATUS=Ready.%0a;\
+             when=1700000000;why=a;b=c - why=d [m"
+        );
+        assert_eq!(Record::read(&record.write()), record);
+    }
+
+    #[test]
+    fn nonsense_is_nothing() {
+        for text in ["", ";", "x", "failed=-1;memory=1;restarts=x", "why=never", "when=1;what=2"] {
+            assert_eq!(Record::read(text), Record::default(), "{text}");
+        }
+    }
+}
