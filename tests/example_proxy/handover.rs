@@ -158,13 +158,14 @@ fn command_line_and_environment_stay() {
         assert!(added.contains(&replaced.to_string()), "{replaced} is not in {added:?}");
 
         let environ = procfs::environ(scene.master()).expect("a living master");
-        let (theirs, ours): (Vec<_>, Vec<_>) =
-            environ.into_iter().partition(|(name, _)| name.starts_with("HAPROXY_"));
+        let (theirs, ours): (Vec<_>, Vec<_>) = environ
+            .into_iter()
+            .partition(|(name, _)| name.starts_with("HAPROXY_") || name.starts_with("MWORKER_"));
         assert_eq!(ours, given);
         let mut names: Vec<String> = theirs.into_iter().map(|(name, _)| name).collect();
         names.sort();
         names.retain(|name| name != "HAPROXY_MWORKER");
-        assert_eq!(names, ["HAPROXY_MWORKER_REEXEC", "HAPROXY_PROCESSES"]);
+        assert_eq!(names, ["HAPROXY_MWORKER_REEXEC", "HAPROXY_PROCESSES", "MWORKER_STATE"]);
     }
     scene.stop();
 }
@@ -179,6 +180,7 @@ fn environment_of_a_worker() {
         .launch_master("-Ws")
         .env("LD_PRELOAD", spy)
         .env("SPY", scene.host.path("spied"))
+        .env("WATCHDOG_USEC", "60000000")
         .env("GIVEN", "yes");
     scene.start_as(launch);
     for _ in 0..2 {
@@ -189,9 +191,12 @@ fn environment_of_a_worker() {
         let text = scene.host.read(&format!("spied.{worker}"));
         let names: Vec<&str> =
             text.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
-        assert!(names.contains(&"GIVEN") && names.contains(&"NOTIFY_SOCKET"), "{text}");
-        for name in ["HAPROXY_PROCESSES", "HAPROXY_MWORKER_REEXEC"] {
-            assert!(!names.contains(&name), "the worker sees {name}");
+        assert!(names.contains(&"GIVEN"), "{text}");
+        for name in names {
+            let internal = ["HAPROXY_PROCESSES", "HAPROXY_MWORKER_REEXEC", "MWORKER_STATE"];
+            let of_systemd = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+            let hidden = internal.contains(&name) || of_systemd.contains(&name);
+            assert!(!hidden, "the worker sees {name}");
         }
         scene.reload(Signal::USR2);
     }

@@ -42,7 +42,8 @@ pub struct Scene {
     pub spare: Port,
     pub echo: Backend,
     proxy: Option<Proxy>,
-    told: usize,
+    /// How many messages have been looked at.
+    pub told: usize,
 }
 
 /// The proxy's path. A test without it has tested nothing, so it fails.

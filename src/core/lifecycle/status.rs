@@ -11,19 +11,21 @@ const EVERY: u64 = 1_000_000;
 /// What systemd shows, as far as this image knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Told {
-    at: u64,
+    /// `None`: this image hasn't looked yet, and leaves the last one's standing
+    /// for as long as one does.
+    at: Option<u64>,
     text: String,
 }
 
 impl Told {
     /// When there may be another one.
     pub fn due(&self) -> u64 {
-        self.at.saturating_add(EVERY)
+        self.at.map_or(0, |at| at.saturating_add(EVERY))
     }
 
     /// A message of another kind has brought a line of its own.
     pub fn was_replaced(&mut self, now: Now) {
-        self.at = now.monotonic_usec;
+        self.at = Some(now.monotonic_usec);
         self.text.clear();
     }
 }
@@ -39,8 +41,10 @@ impl Lifecycle {
         if !self.policy.systemd || now.monotonic_usec < self.times.status.due() {
             return;
         }
+        if self.times.status.at.replace(now.monotonic_usec).is_none() {
+            return;
+        }
         let text = self.status(table, figures, now);
-        self.times.status.at = now.monotonic_usec;
         if text != self.times.status.text {
             out.push(Action::Notify(Notice::Status(text.clone())));
             self.times.status.text = text;

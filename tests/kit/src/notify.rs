@@ -54,6 +54,12 @@ impl Message {
         self.get(name).as_deref() == Some(value)
     }
 
+    /// Whether it tells how the service is, and not that something has happened to it.
+    pub fn is_live(&self) -> bool {
+        let only = |name: &str| self.fields().iter().all(|(field, _)| field == name);
+        only("STATUS") || only("EXTEND_TIMEOUT_USEC") || only("WATCHDOG")
+    }
+
     /// The whole datagram in one line, what differs from run to run replaced: fields in
     /// order with ` | ` between them, a final newline as `\n`, the number of `MAINPID` by
     /// what `pid_name` calls it, other numbers of time by `<usec>`.
@@ -96,6 +102,7 @@ pub struct NotifySocket {
     address: OsString,
     path: Option<PathBuf>,
     messages: Vec<Message>,
+    live: Vec<Message>,
 }
 
 impl NotifySocket {
@@ -121,7 +128,7 @@ impl NotifySocket {
         socket.set_nonblocking(true).expect("set_nonblocking");
         sys::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, 1)
             .expect("SO_PASSCRED");
-        NotifySocket { socket, address, path, messages: Vec::new() }
+        NotifySocket { socket, address, path, messages: Vec::new(), live: Vec::new() }
     }
 
     /// What `NOTIFY_SOCKET` is to be set to.
@@ -137,9 +144,36 @@ impl NotifySocket {
     /// Reads what waits, without blocking, and returns all received so far.
     pub fn messages(&mut self) -> &[Message] {
         while let Some(message) = receive(&self.socket).expect("recvmsg") {
-            self.messages.push(message);
+            let list = if message.is_live() { &mut self.live } else { &mut self.messages };
+            list.push(message);
         }
         &self.messages
+    }
+
+    /// The same of those that come by the clock, see [`Message::is_live`]. They are no part
+    /// of the others: how many there are depends on how long a test takes.
+    pub fn live(&mut self) -> &[Message] {
+        self.messages();
+        &self.live
+    }
+
+    /// Waits for the next of those, from the one numbered `from` on, that satisfies `cond`;
+    /// gives its number. Panics naming `what` and showing them otherwise.
+    #[track_caller]
+    pub fn wait_for_live(
+        &mut self,
+        what: &str,
+        from: usize,
+        cond: impl Fn(&Message) -> bool,
+    ) -> usize {
+        let found = try_wait_for(PATIENCE, || {
+            let later = self.live().iter().enumerate().skip(from);
+            later.filter(|(_, message)| cond(message)).map(|(at, _)| at).next()
+        });
+        found.unwrap_or_else(|| {
+            let seen: Vec<String> = self.live.iter().map(Message::to_string).collect();
+            panic!("waited {PATIENCE:?} in vain for {what}; so far: {seen:#?}")
+        })
     }
 
     /// Reads what waits, and hands over all that was not handed over yet.
