@@ -340,13 +340,12 @@ int mworker_set_start_timeout(struct mworker *mw, unsigned int milliseconds);
 
 /*
  * Has a new worker started for one in service that dies, instead of what
- * mworker_set_exit_on_failure() says: at once, and if it dies too after 1, 2, 4
- * seconds up to 60, and `limit` times in a row (one that has served for a minute
- * begins a new row). It comes by a reload. 0, the default: none. Masters, at
- * any time.
+ * mworker_set_exit_on_failure() says: at once, and if it dies too after 1, 2,
+ * 4 seconds up to 60, and `limit` times in a row; one that has served for a
+ * minute begins a new row. It comes by a reload. 0, the default: none. Masters,
+ * at any time.
  */
-int mworker_set_restart(struct mworker *mw,
-                        unsigned int limit);
+int mworker_set_restart(struct mworker *mw, unsigned int limit);
 
 /*
  * Whether a worker in service that dies takes the service with it: then the
@@ -439,9 +438,9 @@ int mworker_fd(struct mworker *mw);
 int mworker_timeout(const struct mworker *mw);
 
 /*
- * Does what is due because time has passed; for hosts that have a loop of their
- * own and don't call mworker_dispatch(). To be called when mworker_timeout() says
- * so; too early does no harm. Masters.
+ * Does what is due because time has passed; for hosts that have a loop of
+ * their own and don't call mworker_dispatch(). To be called when
+ * mworker_timeout() says so; too early does no harm. Masters.
  */
 int mworker_tick(struct mworker *mw);
 
@@ -689,10 +688,10 @@ int mworker_start_programs(struct mworker *mw);
 
 /*
  * Forks the process of the worker's row that has none yet. Returns
- * MWORKER_IN_MASTER or MWORKER_IN_WORKER; in the worker only the mworker_worker_
- * functions that tell figures may be called with the handle. Returns MWORKER_ERR_SYSTEM when the fork
- * failed: after a reload that has been counted, logged and told, the row has
- * been released, and the old workers go on. Masters.
+ * MWORKER_IN_MASTER or MWORKER_IN_WORKER; the worker may only use the handle to
+ * tell its figures, and has to forget it otherwise. Returns MWORKER_ERR_SYSTEM
+ * when the fork failed: after a reload that has been counted, logged and told,
+ * the row has been released, and the old workers go on. Masters.
  */
 int mworker_fork(struct mworker *mw);
 

@@ -266,10 +266,10 @@ unsafe fn program_of(row: NonNull<Row>) -> io::Result<Program> {
 }
 
 /// Forks the process of the worker's row that has none yet. Returns
-/// MWORKER_IN_MASTER or MWORKER_IN_WORKER; in the worker only the mworker_worker_
-/// functions that tell figures may be called with the handle. Returns MWORKER_ERR_SYSTEM when the fork
-/// failed: after a reload that has been counted, logged and told, the row has
-/// been released, and the old workers go on. Masters.
+/// MWORKER_IN_MASTER or MWORKER_IN_WORKER; the worker may only use the handle to
+/// tell its figures, and has to forget it otherwise. Returns MWORKER_ERR_SYSTEM
+/// when the fork failed: after a reload that has been counted, logged and told,
+/// the row has been released, and the old workers go on. Masters.
 ///
 /// # Safety
 /// `mw` is NULL or a handle; the process has one thread.

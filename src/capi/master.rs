@@ -337,10 +337,10 @@ pub unsafe extern "C" fn mworker_set_start_timeout(mw: *mut Handle, milliseconds
 }
 
 /// Has a new worker started for one in service that dies, instead of what
-/// mworker_set_exit_on_failure() says: at once, and if it dies too after 1, 2, 4
-/// seconds up to 60, and `limit` times in a row (one that has served for a minute
-/// begins a new row). It comes by a reload. 0, the default: none. Masters, at
-/// any time.
+/// mworker_set_exit_on_failure() says: at once, and if it dies too after 1, 2,
+/// 4 seconds up to 60, and `limit` times in a row; one that has served for a
+/// minute begins a new row. It comes by a reload. 0, the default: none. Masters,
+/// at any time.
 ///
 /// # Safety
 /// `mw` is NULL or a handle.
@@ -679,9 +679,9 @@ pub unsafe extern "C" fn mworker_timeout(mw: *const Handle) -> c_int {
     timeout
 }
 
-/// Does what is due because time has passed; for hosts that have a loop of their
-/// own and don't call mworker_dispatch(). To be called when mworker_timeout() says
-/// so; too early does no harm. Masters.
+/// Does what is due because time has passed; for hosts that have a loop of
+/// their own and don't call mworker_dispatch(). To be called when
+/// mworker_timeout() says so; too early does no harm. Masters.
 ///
 /// # Safety
 /// `mw` is NULL or a handle; the process has one thread.

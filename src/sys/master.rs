@@ -87,6 +87,9 @@ pub struct Master<T: Table, H> {
     /// Workers tell how they are.
     shares: bool,
     memory: Option<Memory>,
+    /// systemd doesn't read, and that has been logged.
+    #[cfg(feature = "USE_SYSTEMD")]
+    waits: bool,
     start_log: String,
     exec_error: Option<io::Error>,
     exit_status: Option<i32>,
@@ -114,6 +117,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             version: version.to_owned(),
             shares: generation.is_native(),
             memory: None,
+            #[cfg(feature = "USE_SYSTEMD")]
+            waits: false,
             start_log: String::new(),
             exec_error: None,
             exit_status: None,
@@ -394,7 +399,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     /// Time has passed.
     pub fn tick(&mut self) {
-        self.send_missed();
+        #[cfg(feature = "USE_SYSTEMD")]
+        let _ = self.send_missed();
         let figures = self.figures();
         self.handle(Event::Tick { figures: &figures });
     }
@@ -424,30 +430,32 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         if self.life.policy.systemd {
             // SAFETY: a master has one thread.
             let sent = unsafe { self.send(notice.datagram(self.generation())) };
-            if let Err(error) = sent {
-                self.log(Level::Warning, &format!("systemd can't be told: {error}"));
+            match sent {
+                // Once is enough.
+                Err(error) if error.nobody_reads() && std::mem::replace(&mut self.waits, true) => {}
+                Err(error) => {
+                    self.log(Level::Warning, &format!("systemd can't be told: {error}"));
+                }
+                Ok(_) => self.waits = false,
             }
         }
     }
 
-    /// Sends a message to systemd. If nobody reads, it is sent when there is
-    /// room again, after those that wait already. `Ok(false)`: not started by
-    /// systemd.
+    /// Sends a message to systemd. `Ok(false)`: not started by systemd.
     ///
     /// # Errors
-    /// It can never be sent, or it is the first one that has to wait.
+    /// Why not. If nobody reads it is sent when there is room again, after
+    /// those that wait already.
     ///
     /// # Safety
     /// No other thread changes the environment meanwhile.
     #[cfg(feature = "USE_SYSTEMD")]
     pub unsafe fn send(&mut self, message: String) -> Result<bool, super::notify::Error> {
-        self.send_missed();
-        if !self.life.record.missed.is_empty() {
-            self.life.record.missed.push(message);
-            return Ok(true);
-        }
-        // SAFETY: by the caller's promise.
-        let sent = unsafe { super::notify::send(message.as_bytes()) };
+        let sent = match self.send_missed() {
+            Err(error) => Err(error),
+            // SAFETY: by the caller's promise.
+            Ok(()) => unsafe { super::notify::send(message.as_bytes()) },
+        };
         if sent.as_ref().is_err_and(super::notify::Error::nobody_reads) {
             self.life.record.missed.push(message);
         }
@@ -456,21 +464,18 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     /// Sends what there was no room for, if there is now.
     #[cfg(feature = "USE_SYSTEMD")]
-    fn send_missed(&mut self) {
+    fn send_missed(&mut self) -> Result<(), super::notify::Error> {
         let missed = &mut self.life.record.missed;
         while let Some(message) = missed.next() {
             // SAFETY: a master has one thread.
             match unsafe { super::notify::send(message.as_bytes()) } {
-                Err(error) if error.nobody_reads() => return,
+                Err(error) if error.nobody_reads() => return Err(error),
                 // Sent, or never to be: it was told why then.
                 _ => missed.sent(),
             }
         }
+        Ok(())
     }
-
-    /// Nobody to tell in this build.
-    #[cfg(not(feature = "USE_SYSTEMD"))]
-    fn send_missed(&mut self) {}
 
     /// Nobody to tell in this build.
     #[cfg(not(feature = "USE_SYSTEMD"))]
