@@ -145,8 +145,12 @@ demo: $(PROXY)
 HAPROXY       := $(BUILD)/haproxy
 HAPROXY_STOCK := $(abspath $(HAPROXY)/stock/haproxy)
 HAPROXY_OURS  := $(abspath $(or $(HAPROXY_SRC),$(HAPROXY)/ours)/haproxy)
-HAPROXY_BUILD := TARGET=linux-glibc USE_SYSTEMD=1
-MWORKER_BUILD := $(HAPROXY_BUILD) USE_RUST_MWORKER=1 \
+# With what an operator uses of it, where this machine has the libraries: `make test-setup`
+# installs them, so it is looked when HAProxy is built.
+having         = $(if $(shell pkg-config --exists $(1) && echo yes),$(2)=1)
+HAPROXY_BUILD  = TARGET=linux-glibc USE_SYSTEMD=1 $(call having,lua5.4,USE_LUA) \
+	$(call having,openssl,USE_OPENSSL) $(call having,libpcre2-8,USE_PCRE2)
+MWORKER_BUILD  = $(HAPROXY_BUILD) USE_RUST_MWORKER=1 \
 	-f Makefile -f $(abspath contrib/haproxy/mworker.mk) \
 	RUST_MWORKER_LIB=$(abspath $(BUILD)/systemd/libmworker.a) \
 	RUST_MWORKER_INC=$(abspath include)
@@ -251,7 +255,7 @@ OF_C     := header c_consumers archive install
 HAPROXYS := $(filter haproxy%,$(TESTS))
 EXAMPLES := $(filter example_proxy%,$(TESTS))
 COMMAND  := mworkerctl
-OTHERS   := $(filter-out $(OF_C) $(HAPROXYS) $(EXAMPLES) $(COMMAND),$(TESTS))
+OTHERS   := $(filter-out $(OF_C) $(HAPROXYS) $(EXAMPLES) $(COMMAND) systemd,$(TESTS))
 
 WITH_HAPROXYS = MWORKER_HAPROXY_STOCK=$(HAPROXY_STOCK) \
 	MWORKER_HAPROXY_OURS=$(abspath $(HAPROXY)/ours/haproxy)
@@ -260,7 +264,7 @@ heading    = @printf '\n==== %s  %s\n' "$$(date +%T)" '$(1)'
 
 .PHONY: test
 test: test-setup test-format test-lint test-rust test-header test-c test-archive test-install \
-	test-haproxy test-example test-ctl
+	test-haproxy test-example test-ctl test-systemd
 	$(call heading,all tests passed)
 
 # Debian's packages for what is missing, by trying it.
@@ -284,6 +288,10 @@ test-setup:
 	need debian-archive-keyring test -r /usr/share/keyrings/debian-archive-keyring.gpg; \
 	need systemd systemd-analyze --version; \
 	need mandoc command -v mandoc; \
+	need systemd-container command -v systemd-nspawn; \
+	need liblua5.4-dev pkg-config --exists lua5.4; \
+	need libssl-dev pkg-config --exists openssl; \
+	need libpcre2-dev pkg-config --exists libpcre2-8; \
 	rm -f $(BUILD)/links; \
 	if [ $${#packages[@]} -gt 0 ]; then \
 		echo "missing: $${packages[*]}"; \
@@ -352,6 +360,23 @@ test-ctl: $(EXAMPLE)
 	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
 	@$(WITH_HAPROXYS) MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) \
 		$(CARGO_TEST),ctl --bin mworkerctl --test mworkerctl
+
+# A tree to boot from, this machine's own if empty.
+SYSTEMD_ROOT ?=
+
+.PHONY: test-systemd
+test-systemd: $(EXAMPLE)
+	$(call heading,a systemd in a container: HAProxy and the example proxy under it)
+	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
+	@$(WITH_HAPROXYS) MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) \
+		$(if $(SYSTEMD_ROOT),MWORKER_SYSTEMD_ROOT=$(abspath $(SYSTEMD_ROOT))) \
+		$(CARGO_TEST) --test systemd
+
+# The same under the systemd of a newer Debian, which debootstrap fetches.
+.PHONY: test-systemd-257
+test-systemd-257:
+	@tests/systemd/debian-tree trixie $(BUILD)/systemd-trixie
+	@$(MAKE) --no-print-directory test-systemd SYSTEMD_ROOT=$(BUILD)/systemd-trixie
 
 # ---- measuring ----
 
