@@ -17,6 +17,10 @@ USE_SYSTEMD ?=
 V ?=
 # The proxy of `make demo`: example or haproxy.
 PROXY ?= example
+# What runs HAProxy's own regression tests (that is HAProxy's name for it), and
+# of those which: folders or files of reg-tests. Empty: what is installed; all.
+VTEST_PROGRAM ?=
+REGTESTS      ?=
 # A HAProxy tree for `make haproxy`. Empty: Debian's, of HAPROXY_SUITE.
 HAPROXY_SRC   ?=
 HAPROXY_SUITE ?= trixie
@@ -59,6 +63,7 @@ help:
 	'make haproxy               HAProxy, stock and with mworker, in build/haproxy' \
 	'make haproxy HAPROXY_SRC=D the HAProxy tree D with mworker, in place' \
 	'make test                  every test; as root it installs what it needs' \
+	'make regtest               HAProxy'"'"'s own regression tests, on stock and on ours' \
 	'make bench                 how long reloads take, stock HAProxy and ours' \
 	'make install               PREFIX=$(PREFIX) DESTDIR= USE_SYSTEMD=$(USE_SYSTEMD)' \
 	'make uninstall             what make install installed, with the same variables' \
@@ -264,7 +269,7 @@ heading    = @printf '\n==== %s  %s\n' "$$(date +%T)" '$(1)'
 
 .PHONY: test
 test: test-setup test-format test-lint test-rust test-header test-c test-archive test-install \
-	test-haproxy test-example test-ctl test-systemd
+	test-haproxy test-example test-ctl test-systemd test-regtest
 	$(call heading,all tests passed)
 
 # Debian's packages for what is missing, by trying it.
@@ -292,6 +297,10 @@ test-setup:
 	need liblua5.4-dev pkg-config --exists lua5.4; \
 	need libssl-dev pkg-config --exists openssl; \
 	need libpcre2-dev pkg-config --exists libpcre2-8; \
+	need varnish command -v varnishtest; \
+	need socat command -v socat; \
+	need openssl command -v openssl; \
+	need curl command -v curl; \
 	rm -f $(BUILD)/links; \
 	if [ $${#packages[@]} -gt 0 ]; then \
 		echo "missing: $${packages[*]}"; \
@@ -377,6 +386,48 @@ test-systemd: $(EXAMPLE)
 test-systemd-257:
 	@tests/systemd/debian-tree trixie $(BUILD)/systemd-trixie
 	@$(MAKE) --no-print-directory test-systemd SYSTEMD_ROOT=$(BUILD)/systemd-trixie
+
+# Debian's varnishtest, whatever else is installed: it is the same everywhere.
+.PHONY: test-regtest
+test-regtest:
+	$(call heading,the regression tests of HAProxy: stock and ours - as they are and with -W)
+	@$(RUN_CARGO) test --locked --quiet --package mworker-regtest
+	@$(MAKE) --no-print-directory regtest HAPROXY_SRC= REGTESTS= VTEST_PROGRAM=varnishtest
+
+# ---- HAProxy's own regression tests ----
+
+# Of HAPROXY_SRC two copies are built, and it is left as it is.
+REGTEST      := $(BUILD)/regtest
+REGTEST_TREE := $(if $(HAPROXY_SRC),$(REGTEST),$(HAPROXY))
+# Most of the time tests wait.
+REGTEST_JOBS ?= $(shell echo $$((2 * $(JOBS))))
+
+regtest_copy = mkdir -p $(REGTEST)/$(1); \
+	tar -C $(HAPROXY_SRC) --exclude-vcs --exclude='*.o' --exclude='*.a' --exclude=./haproxy \
+		--exclude=.build_opts -cf - . | tar -C $(REGTEST)/$(1) -xf -
+
+.PHONY: regtest-builds
+ifeq ($(HAPROXY_SRC),)
+regtest-builds: haproxy
+else
+regtest-builds: $(BUILD)/systemd/libmworker.a
+	@$(call regtest_copy,stock)
+	@$(call regtest_copy,ours)
+	+@$(call haproxy_make,regtest-stock,$(REGTEST)/stock,$(HAPROXY_BUILD))
+	+@$(call haproxy_make,regtest-ours,$(REGTEST)/ours,$(MWORKER_BUILD))
+endif
+
+.PHONY: regtest
+regtest: regtest-builds
+	@runner="$(VTEST_PROGRAM)"; \
+	for known in vtest varnishtest; do runner=$${runner:-$$(command -v $$known || :)}; done; \
+	if [ -z "$$runner" ]; then \
+		echo 'No vtest and no varnishtest here: set VTEST_PROGRAM, or install the package varnish.' >&2; \
+		exit 1; \
+	fi; \
+	echo "with $$(command -v "$$runner" || echo "$$runner")"; \
+	$(RUN_CARGO) run --locked --quiet --package mworker-regtest -- $(REGTEST_TREE)/stock \
+		$(REGTEST_TREE)/stock/haproxy $(REGTEST_TREE)/ours/haproxy "$$runner" $(REGTEST_JOBS) $(REGTESTS)
 
 # ---- measuring ----
 
