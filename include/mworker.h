@@ -566,6 +566,16 @@ __attribute__((format(printf, 2, 3)))
 int mworker_notify_statusf(struct mworker *mw, const char *format, ...);
 
 /*
+ * Sends `message` (fields, one a line; not NULL) to systemd as it is. If nobody
+ * reads from the socket it is sent when there is room, unless a later message
+ * makes it pointless. Never waits, and needs no mworker_use_systemd().
+ *
+ * Returns above 0 when it was sent or waits, 0 when there is no NOTIFY_SOCKET,
+ * below 0 an errno, negated. Built without USE_SYSTEMD: always 0. Masters.
+ */
+int mworker_notify(struct mworker *mw, const char *message);
+
+/*
  * sd_notify(3) for those who call it: sends `message` (fields, one a line) to
  * the socket in NOTIFY_SOCKET, which is unset afterwards if
  * `unset_environment` isn't 0. Never waits.
@@ -685,6 +695,23 @@ int mworker_release_unborn(struct mworker *mw);
  * other. Returns MWORKER_ERR_SYSTEM when one can't be forked. Masters.
  */
 int mworker_start_programs(struct mworker *mw);
+
+/*
+ * Looks after the load of the configuration from now on, which masters of HAProxy
+ * up to 3.0 do themselves: systemd is told that it goes on, and one that takes
+ * longer than mworker_set_start_timeout() allows ends: as any load that failed
+ * at a reload, and with the process at a first start. Uses a timer and the
+ * signal SIGRTMAX-1, until the worker is forked or the process re-executed.
+ * Masters, after mworker_set_argv() and before mworker_read_table().
+ */
+int mworker_guard_load(struct mworker *mw);
+
+/*
+ * fork(), for hosts whose own code keeps the worker's row. Returns the PID in
+ * the master, 0 in the worker (see mworker_fork()), or MWORKER_ERR_SYSTEM.
+ * Masters.
+ */
+int mworker_fork_process(struct mworker *mw);
 
 /*
  * Forks the process of the worker's row that has none yet. Returns

@@ -86,10 +86,14 @@ src/mworker-cli.o: $(MWORKER_DIR)/cli.c $(MWORKER_DEP)
 src/mworker-listeners.o: $(MWORKER_DIR)/listeners.c $(MWORKER_DEP)
 	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
 
+src/mworker-clock.o: $(MWORKER_DIR)/clock.c $(MWORKER_DEP)
+	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
+
 src/systemd.o: $(MWORKER_DIR)/systemd.c $(MWORKER_DEP)
 	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
 
-haproxy: src/mworker-shim.o src/mworker-cli.o src/mworker-listeners.o $(RUST_MWORKER_LIB)
+haproxy: src/mworker-shim.o src/mworker-cli.o src/mworker-listeners.o src/mworker-clock.o \
+	$(RUST_MWORKER_LIB)
 
 ifeq ($(MWORKER_SHIM),wait)
 # Part of the module is static functions of src/haproxy.c: the definitions get

@@ -175,8 +175,11 @@ INITCALL0(STG_PREPARE, shim_init);
 
 void shim_configure(void)
 {
+	static int settings_read;
 	char *logs = getenv("HAPROXY_STARTUPLOGS_FD");
 
+	if (!settings_read++)
+		mworker_read_settings(shim_mworker);
 	mworker_set_exit_on_failure(shim_mworker, !(global.tune.options & GTUNE_NOEXIT_ONFAILURE));
 	mworker_set_max_reloads(shim_mworker, max_reloads);
 	if (global.tune.options & GTUNE_USE_SYSTEMD)
@@ -233,18 +236,22 @@ void mworker_catch_sighup(struct sig_handler *sh)
 {
 	shim_prepare_exec();
 	mworker_reload(shim_mworker);
+	shim_look_at_clock();
 }
 
 void mworker_catch_sigterm(struct sig_handler *sh)
 {
 	shim_configure();
 	mworker_signal(shim_mworker, sh->arg);
+	shim_look_at_clock();
 }
 
 void mworker_catch_sigchld(struct sig_handler *sh)
 {
-	shim_configure();
+	/* For a worker that died there may be a new one at once. */
+	shim_prepare_exec();
 	mworker_signal(shim_mworker, SIGCHLD);
+	shim_look_at_clock();
 }
 
 void mworker_kill_max_reloads(int sig)

@@ -26,6 +26,9 @@ void shim_configure(void);
 /* The same, and what the next image is started with. Before what may exec. */
 void shim_prepare_exec(void);
 
+/* Something has happened that may change what is due when. */
+void shim_look_at_clock(void);
+
 /* Takes the listeners that use descriptor `fd` out of service. */
 void shim_forget_listeners_on(int fd);
 

@@ -10,9 +10,17 @@
 #include <haproxy/systemd.h>
 #include <haproxy/tools.h>
 
+static int shim_notify(int unset_environment, const char *message)
+{
+	if (!shim_mworker || unset_environment)
+		return mworker_sd_notify(unset_environment, message);
+	/* Sent later if nobody reads now. */
+	return mworker_notify(shim_mworker, message);
+}
+
 int sd_notify(int unset_environment, const char *message)
 {
-	return mworker_sd_notify(unset_environment, message);
+	return shim_notify(unset_environment, message);
 }
 
 int sd_notifyf(int unset_environment, const char *format, ...)
@@ -26,7 +34,7 @@ int sd_notifyf(int unset_environment, const char *format, ...)
 	va_end(arguments);
 	if (!message)
 		return -ENOMEM;
-	result = mworker_sd_notify(unset_environment, message);
+	result = shim_notify(unset_environment, message);
 	free(message);
 	return result;
 }

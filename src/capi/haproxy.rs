@@ -7,11 +7,13 @@ use super::list::Row;
 use super::master::{IN_MASTER, IN_WORKER, read_table};
 use crate::core::handover;
 use crate::core::lifecycle::Event;
+use crate::core::notify;
+use crate::core::record::STATE;
 use crate::core::reexec;
-use crate::sys::after_fork::Program;
 use crate::sys::environment;
 use crate::sys::exec::c_strings;
 use crate::sys::limits::OpenFiles;
+use crate::sys::signal_safe::Program;
 use crate::sys::signals::{self, Set};
 use std::ffi::{CString, c_char, c_int};
 use std::io;
@@ -248,8 +250,8 @@ pub unsafe extern "C" fn mworker_start_programs(mw: *mut Handle) -> c_int {
 /// # Safety
 /// `row` is a program's; no other thread changes the environment.
 unsafe fn program_of(row: NonNull<Row>) -> io::Result<Program> {
-    const NOT_FOR_PROGRAMS: [&str; 4] =
-        [reexec::REEXEC, reexec::PROCESSES, reexec::WAIT_ONLY, "HAPROXY_STARTUPLOGS_FD"];
+    const NOT_FOR_PROGRAMS: [&str; 5] =
+        [reexec::REEXEC, reexec::PROCESSES, reexec::WAIT_ONLY, STATE, "HAPROXY_STARTUPLOGS_FD"];
     // SAFETY: by the caller's promise.
     let (command, environment, user, group) = unsafe {
         let row = row.as_ptr();
@@ -260,9 +262,56 @@ unsafe fn program_of(row: NonNull<Row>) -> io::Result<Program> {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     let environment = reexec::without(&environment, &NOT_FOR_PROGRAMS);
+    let environment = reexec::without(&environment, &notify::FOR_MASTERS);
     // -1 is "the master's".
     let (user, group) = (libc::uid_t::try_from(user).ok(), libc::gid_t::try_from(group).ok());
     Ok(Program::new(c_strings(&command)?, c_strings(&environment)?, user, group))
+}
+
+/// Looks after the load of the configuration from now on, which masters of HAProxy
+/// up to 3.0 do themselves: systemd is told that it goes on, and one that takes
+/// longer than mworker_set_start_timeout() allows ends: as any load that failed
+/// at a reload, and with the process at a first start. Uses a timer and the
+/// signal SIGRTMAX-1, until the worker is forked or the process re-executed.
+/// Masters, after mworker_set_argv() and before mworker_read_table().
+///
+/// # Safety
+/// `mw` is NULL or a handle; the process has one thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_guard_load(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            side.master
+                .guard_load(side.after_reload)
+                .map_err(|e| Failure::system("the load can't be guarded", &e))
+                .map(|()| OK)
+        })
+    }
+}
+
+/// fork(), for hosts whose own code keeps the worker's row. Returns the PID in
+/// the master, 0 in the worker (see mworker_fork()), or MWORKER_ERR_SYSTEM.
+/// Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle; the process has one thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_fork_process(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            let MasterSide { master, page, .. } = side;
+            let forked = master.fork_process(|_, forked| forked);
+            match forked.map_err(|e| Failure::system("can't fork a worker", &e))? {
+                Ok(pid) => Ok(pid.get()),
+                Err(its) => {
+                    *page = its;
+                    Ok(0)
+                }
+            }
+        })
+    }
 }
 
 /// Forks the process of the worker's row that has none yet. Returns

@@ -2,7 +2,7 @@
 
 use super::error::{ERR_INVALID, ERR_SYSTEMD, Failure, OK};
 use super::guard::guard;
-use super::handle::{Handle, enter_master};
+use super::handle::{Handle, MasterSide, enter_master};
 use super::host;
 use crate::core::notify::Notice;
 use crate::core::process::Pid;
@@ -77,6 +77,48 @@ pub unsafe extern "C" fn mworker_notify_status(mw: *mut Handle, text: *const c_c
     }
     // SAFETY: by the caller's promise.
     unsafe { notify(mw, || Notice::Status(host::text(text))) }
+}
+
+/// Sends `message` (fields, one a line; not NULL) to systemd as it is. If nobody
+/// reads from the socket it is sent when there is room, unless a later message
+/// makes it pointless. Never waits, and needs no mworker_use_systemd().
+///
+/// Returns above 0 when it was sent or waits, 0 when there is no NOTIFY_SOCKET,
+/// below 0 an errno, negated. Built without USE_SYSTEMD: always 0. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle, `message` NULL or a C string; no other thread uses
+/// the environment.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_notify(mw: *mut Handle, message: *const c_char) -> c_int {
+    let mut result = -libc::EINVAL;
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            if !message.is_null() {
+                result = send(side, &host::text(message));
+            }
+            Ok(OK)
+        })
+    };
+    result
+}
+
+/// # Safety
+/// No other thread uses the environment.
+#[cfg(feature = "USE_SYSTEMD")]
+unsafe fn send(side: &mut MasterSide, message: &str) -> c_int {
+    // SAFETY: by the caller's promise.
+    match unsafe { side.master.send(message.to_owned()) } {
+        Ok(sent) => c_int::from(sent),
+        Err(error) if error.nobody_reads() => 1,
+        Err(error) => -error.errno(),
+    }
+}
+
+#[cfg(not(feature = "USE_SYSTEMD"))]
+unsafe fn send(_side: &mut MasterSide, _message: &str) -> c_int {
+    0
 }
 
 /// sd_notify(3) for those who call it: sends `message` (fields, one a line) to

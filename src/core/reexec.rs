@@ -8,7 +8,8 @@ use super::handover;
 use super::lifecycle::{ExecKind, Hardness};
 use super::process::options;
 use super::record::{Record, STATE};
-use super::table::{OutOfMemory, Table};
+use super::table::{OutOfMemory, PlainTable, Table};
+use super::texts;
 
 /// Says that a master was here before.
 pub const REEXEC: &str = "HAPROXY_MWORKER_REEXEC";
@@ -123,6 +124,34 @@ pub fn plan<T: Table>(
     })
 }
 
+/// Plans the exec that ends a load which takes longer than `timeout`
+/// microseconds, at a moment when nothing can be planned any more: from the
+/// process table as the former image wrote it, which is still in the
+/// environment of `request`. `now` is in seconds since 1970. `None` where this
+/// generation's masters don't load and wait in images of their own.
+///
+/// # Errors
+/// Out of memory.
+pub fn plan_for_overdue_load(
+    generation: Generation,
+    request: &Request<'_>,
+    timeout: u64,
+    now: i64,
+) -> Result<Option<Plan>, OutOfMemory> {
+    if !generation.waits_after_success() {
+        return Ok(None);
+    }
+    let mut table = PlainTable::default();
+    let prefix = [PROCESSES.as_bytes(), b"="].concat();
+    let text = request.environment.iter().find_map(|v| v.strip_prefix(&*prefix));
+    handover::read(text.unwrap_or_default(), generation, &mut table)?;
+    table.for_each(|p| p.failed_reloads = p.failed_reloads.saturating_add(1));
+    let mut record = request.record.clone();
+    let end = now.saturating_add(i64::try_from(timeout / 1_000_000).unwrap_or(i64::MAX));
+    record.fail(end, &texts::why_load_overdue(timeout));
+    plan(&table, generation, &Request { record: &record, ..*request }).map(Some)
+}
+
 fn next_argv<T: Table>(table: &T, generation: Generation, request: &Request<'_>) -> Vec<Vec<u8>> {
     let (program, rest) = match request.argv.split_first() {
         Some((program, rest)) => (program.clone(), rest),
@@ -208,7 +237,6 @@ pub fn without(environment: &[Vec<u8>], names: &[&str]) -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::core::process::Process;
-    use crate::core::table::PlainTable;
 
     const V3_0: Generation = Generation::haproxy(3, 0);
 

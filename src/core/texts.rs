@@ -88,6 +88,21 @@ pub(super) fn start_overdue(pid: Pid, usec: u64) -> String {
     )
 }
 
+/// Why a load has failed that took too long, in the words of a status line.
+pub fn why_load_overdue(usec: u64) -> String {
+    format!("the new configuration was not loaded within {}", seconds(usec))
+}
+
+/// The same for the log.
+pub fn load_overdue(usec: u64) -> String {
+    format!(
+        "The configuration is not loaded after {}: the load is given up ({} sets how long it may \
+         take)",
+        seconds(usec),
+        super::settings::START_TIMEOUT
+    )
+}
+
 pub(super) const REFUSED: &str = "the master refused the new configuration";
 
 pub(super) fn restarting(count: u32, limit: u32, pause: u64) -> String {

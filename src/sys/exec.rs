@@ -4,9 +4,9 @@
 //! environment is a copy, signals, limits and dispositions are put back. An
 //! exec that fails leaves the master as it was.
 
-use super::after_fork::pointers;
 use super::fd;
 use super::limits::OpenFiles;
+use super::signal_safe::pointers;
 use super::signals::{Disposition, Held};
 use crate::core::reexec::Plan;
 use std::ffi::CString;

@@ -4,7 +4,7 @@ use crate::core::cli;
 use crate::core::figures::Figures;
 use crate::core::generation::Generation;
 use crate::core::handover;
-use crate::core::lifecycle::{Action, Event, ExecKind, Gone, Hardness, Lifecycle};
+use crate::core::lifecycle::{Action, Event, ExecKind, Gone, Hardness, Lifecycle, PACE};
 use crate::core::notify::{self, Notice};
 use crate::core::process::{Pid, Process, options};
 use crate::core::programs::{self, Decision};
@@ -14,13 +14,13 @@ use crate::core::showproc;
 use crate::core::signal::Signal;
 use crate::core::table::{OutOfMemory, Table};
 use crate::core::texts::{self, Level};
-use crate::sys::after_fork::Program;
 use crate::sys::daemon::Launcher;
 use crate::sys::fd::{self, Inherited};
 use crate::sys::fork::{Forked, fork};
 use crate::sys::limits::OpenFiles;
 use crate::sys::shared::{Memory, Page, Reserved};
-use crate::sys::{clock, environment, exec, signals, wait};
+use crate::sys::signal_safe::Program;
+use crate::sys::{clock, environment, exec, load_guard, signals, wait};
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
@@ -481,7 +481,49 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     #[cfg(not(feature = "USE_SYSTEMD"))]
     pub fn notify(&mut self, _notice: &Notice) {}
 
+    /// Looks after the load of a configuration that the master itself does
+    /// (HAProxy up to 3.0), from now on: one that takes too long has failed.
+    ///
+    /// # Errors
+    /// The system's, or out of memory.
+    ///
+    /// # Safety
+    /// The process has one thread.
+    pub unsafe fn guard_load(&mut self, after_reload: bool) -> io::Result<()> {
+        let Some(timeout) = self.life.policy.start_timeout else { return Ok(()) };
+        let memory_full = |OutOfMemory| io::Error::from(io::ErrorKind::OutOfMemory);
+        self.life.record.memory = self.memory.as_ref().map(Memory::fd);
+        let mut plan = None;
+        if after_reload {
+            // SAFETY: by the caller's promise.
+            let environment = unsafe { environment::all() };
+            let request = reexec::Request {
+                argv: &self.boot.argv,
+                no_listeners: self.boot.no_listeners,
+                environment: &environment,
+                kind: ExecKind::Wait,
+                load_status: Some(false),
+                record: &self.life.record,
+            };
+            let now = clock::now().wall;
+            plan = reexec::plan_for_overdue_load(self.generation(), &request, timeout, now)
+                .map_err(memory_full)?;
+        }
+        let generation = self.generation();
+        let kept = self.boot.keep.iter().copied().chain(self.life.record.memory);
+        load_guard::begin(&load_guard::Request {
+            timeout,
+            pace: PACE,
+            messages: self.life.policy.systemd.then(|| datagrams(generation)).flatten(),
+            log: &format!("[ALERT]    ({}) : {}\n", own_pid(), texts::load_overdue(timeout)),
+            plan: plan.as_ref(),
+            keep: self.inherited.still_open().chain(kept).collect(),
+            limit: self.boot.open_files,
+        })
+    }
+
     fn exec(&mut self, kind: ExecKind) -> io::Error {
+        load_guard::end();
         self.life.record.memory = self.memory.as_ref().map(Memory::fd);
         // SAFETY: a master has one thread.
         let now = || unsafe { environment::all() };
@@ -573,6 +615,31 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         &mut self,
         child: impl FnOnce(&mut Self, Option<&'static Page>) -> R,
     ) -> io::Result<Option<R>> {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            self.fork_process(|master, side| match side {
+                Ok(pid) => {
+                    master.handle(Event::Forked { pid });
+                    None
+                }
+                Err(page) => Some(child(master, page)),
+            })
+        }
+    }
+
+    /// Forks a worker whose row is the caller's matter. `then` runs in both: with
+    /// the new one's PID, or with its page.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// # Safety
+    /// The process has one thread.
+    pub unsafe fn fork_process<R>(
+        &mut self,
+        then: impl FnOnce(&mut Self, Result<Pid, Option<&'static Page>>) -> R,
+    ) -> io::Result<R> {
+        load_guard::end();
         let page = self.reserve_page();
         // SAFETY: by the caller's promise.
         unsafe {
@@ -581,8 +648,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                     if let (Some(memory), Some(page)) = (&self.memory, &page) {
                         memory.assign(page, pid.get());
                     }
-                    self.handle(Event::Forked { pid });
-                    None
+                    then(self, Ok(pid))
                 }
                 Forked::Child => {
                     if let Some(memory) = self.memory.take() {
@@ -591,7 +657,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                     for name in notify::FOR_MASTERS {
                         environment::remove(name);
                     }
-                    Some(child(self, page.map(Reserved::into_page)))
+                    then(self, Err(page.map(Reserved::into_page)))
                 }
             })
         }
@@ -626,6 +692,18 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         };
         showproc::text(&self.table, self.generation(), &request)
     }
+}
+
+/// What systemd hears of a load: that it goes on, and that it has failed.
+#[cfg(feature = "USE_SYSTEMD")]
+fn datagrams(generation: Generation) -> Option<[String; 2]> {
+    let notices = [Notice::Extend { usec: PACE.by }, Notice::ReloadFailed];
+    Some(notices.map(|notice| notice.datagram(generation)))
+}
+
+#[cfg(not(feature = "USE_SYSTEMD"))]
+fn datagrams(_generation: Generation) -> Option<[String; 2]> {
+    None
 }
 
 /// This process.

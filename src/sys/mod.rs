@@ -1,6 +1,5 @@
 //! The only home of system calls: carries out what [`crate::core`] decides.
 
-pub mod after_fork;
 pub mod clock;
 pub mod daemon;
 pub mod environment;
@@ -9,12 +8,14 @@ pub mod fd;
 pub mod fork;
 pub mod limits;
 pub mod listeners;
+pub mod load_guard;
 pub mod master;
 #[cfg(feature = "USE_SYSTEMD")]
 pub mod notify;
 pub mod poll;
 pub mod run;
 pub mod shared;
+pub mod signal_safe;
 pub mod signals;
 pub mod wait;
 pub mod worker;

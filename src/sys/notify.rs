@@ -3,10 +3,11 @@
 //! Not the crate's `notify()`: that one knows no abstract sockets and waits
 //! when nobody reads, and a master may never wait.
 
+use super::signal_safe::Datagram;
 use super::{check, environment};
 use std::io;
 use std::mem::offset_of;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
 /// The variable that names the socket.
 const SOCKET: &str = "NOTIFY_SOCKET";
@@ -113,6 +114,18 @@ pub unsafe fn send(message: &[u8]) -> Result<bool, Error> {
     Ok(true)
 }
 
+/// The message, to be sent by a signal handler; nothing where there is nobody
+/// to tell. Its socket stays open for as long as the process.
+///
+/// # Safety
+/// No other thread changes the environment meanwhile.
+pub unsafe fn prepared(text: Vec<u8>) -> Option<Datagram> {
+    // SAFETY: by the caller's promise.
+    let name = unsafe { environment::get(c"NOTIFY_SOCKET") }?;
+    let Address { address, length } = Address::parse(&name).ok()?;
+    Some(Datagram { socket: socket().ok()?.into_raw_fd(), address, length, text })
+}
+
 /// Forgets the socket, for this process and those that it starts.
 ///
 /// # Safety
@@ -122,12 +135,16 @@ pub unsafe fn forget() {
     unsafe { environment::remove(SOCKET) }
 }
 
-fn send_to(to: &Address, message: &[u8]) -> io::Result<()> {
+fn socket() -> io::Result<OwnedFd> {
     // SAFETY: makes a socket.
     let fd =
         check(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
     // SAFETY: a new descriptor that nobody else owns.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn send_to(to: &Address, message: &[u8]) -> io::Result<()> {
+    let socket = socket()?;
     super::uninterrupted(|| {
         // SAFETY: message and address are alive and as long as is said.
         let sent = unsafe {

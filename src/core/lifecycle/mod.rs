@@ -13,6 +13,7 @@ mod time;
 mod watchdog;
 
 pub use event::{Action, Event, ExecKind, Gone, Hardness, Now};
+pub use time::{PACE, Pace};
 
 use super::generation::Generation;
 use super::notify::Notice;

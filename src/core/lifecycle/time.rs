@@ -5,12 +5,20 @@ use crate::core::figures::Figures;
 use crate::core::process::Pid;
 
 const SECOND: u64 = 1_000_000;
-/// A start or a soft stop that takes longer than this is said to go on.
-const SLOW: u64 = 2 * SECOND;
-/// How often that is said.
-const EXTEND_EVERY: u64 = 10 * SECOND;
-/// For how long each time.
-const EXTEND_BY: u64 = 30 * SECOND;
+
+/// How systemd is told that something goes on, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// What takes longer than this is told.
+    pub first: u64,
+    /// How often from then on.
+    pub every: u64,
+    /// How long systemd is to wait each time.
+    pub by: u64,
+}
+
+/// Of starts and soft stops.
+pub const PACE: Pace = Pace { first: 2 * SECOND, every: 10 * SECOND, by: 30 * SECOND };
 
 /// When what is due. All times are CLOCK_MONOTONIC in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -63,7 +71,7 @@ impl Lifecycle {
     pub(super) fn start_begins(&mut self, now: Now) {
         self.times.started = Some(now.monotonic_usec);
         self.times.overdue = false;
-        self.times.extend = Some(now.monotonic_usec.saturating_add(SLOW));
+        self.times.extend = Some(now.monotonic_usec.saturating_add(PACE.first));
     }
 
     /// It serves, or has ended. Gives whether it had to be killed.
@@ -77,7 +85,7 @@ impl Lifecycle {
 
     /// The master leaves, and waits for connections to end.
     pub(super) fn soft_stop_begins(&mut self, now: Now) {
-        self.times.extend = Some(now.monotonic_usec.saturating_add(SLOW));
+        self.times.extend = Some(now.monotonic_usec.saturating_add(PACE.first));
     }
 
     /// A worker that takes too long to be READY is killed, which is a failed
@@ -108,9 +116,9 @@ impl Lifecycle {
             self.times.extend = None;
             return;
         }
-        self.times.extend = Some(due.max(now.monotonic_usec).saturating_add(EXTEND_EVERY));
+        self.times.extend = Some(due.max(now.monotonic_usec).saturating_add(PACE.every));
         if self.policy.systemd {
-            out.push(Action::Notify(Notice::Extend { usec: EXTEND_BY }));
+            out.push(Action::Notify(Notice::Extend { usec: PACE.by }));
         }
     }
 }
