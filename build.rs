@@ -29,10 +29,19 @@ fn generate(root: &Path) -> String {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
     let mut builder = cbindgen::Builder::new().with_config(config);
     // In the order in which a reader wants them.
-    for part in
-        ["error", "host", "list", "rows", "master", "worker", "notify", "text", "haproxy", "handle"]
-    {
+    const PARTS: [&str; 11] = [
+        "error", "host", "list", "rows", "master", "worker", "figures", "notify", "text",
+        "haproxy", "handle",
+    ];
+    for part in PARTS {
         builder = builder.with_src(root.join(format!("src/capi/{part}.rs")));
+    }
+    for file in std::fs::read_dir(root.join("src/capi")).expect("src/capi").flatten() {
+        let path = file.path();
+        let part = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let known = PARTS.contains(&part) || !text.contains("no_mangle");
+        assert!(known, "{} exports functions that the header would lack", path.display());
     }
     let mut header = Vec::new();
     builder.generate().expect("src/capi makes a header").write(&mut header);

@@ -90,6 +90,8 @@
 #define MWORKER_IN_MASTER 0
 /* mworker_start_worker() returned in the new worker. */
 #define MWORKER_IN_WORKER 1
+/* Bytes of a counter's name, with the NUL at its end. */
+#define MWORKER_COUNTER_NAME 33
 
 /* A master or a worker. One process, one handle, one thread. */
 struct mworker;
@@ -208,6 +210,14 @@ struct mworker_host {
      * mworker_dispatch() it isn't called: they return.
      */
     void (*leave)(void *user, int status);
+};
+
+/* A counter of a worker, as its master reads it. */
+struct mworker_counter {
+    /* The name that the worker gave, ends with a NUL. */
+    char name[MWORKER_COUNTER_NAME];
+    /* Its value. */
+    uint64_t value;
 };
 
 #ifdef __cplusplus
@@ -532,6 +542,59 @@ int mworker_worker_fd(const struct mworker *mw);
 int mworker_worker_dispatch(struct mworker *mw, int *cli_fd);
 
 /*
+ * Tells the master how many connections there are; `systemctl status` shows
+ * the sum of all workers'. One store into memory: no lock and no system call.
+ * Workers, any thread, safe in a signal handler.
+ *
+ * Returns MWORKER_ERR_ABSENT if there is no such memory: in a master, or where
+ * it couldn't be had, which the master has logged.
+ */
+int mworker_worker_set_connections(const struct mworker *mw, uint64_t count);
+
+/*
+ * A sign of life, for systemd's watchdog (`WatchdogSec=`): a worker that has
+ * given one is expected to give the next within half of that time. To be called
+ * from its loop, by a timer if nothing else happens. Else as
+ * mworker_worker_set_connections().
+ */
+int mworker_worker_beat(const struct mworker *mw);
+
+/*
+ * Names the worker's counters: `count` C strings of at most 32 bytes, copied,
+ * at most 32 of them. Their sums over all workers are part of STATUS, in this
+ * order. Workers, once; else MWORKER_ERR_INVALID. MWORKER_ERR_ABSENT as
+ * mworker_worker_set_connections().
+ */
+int mworker_worker_name_counters(const struct mworker *mw,
+                                 const char *const *names,
+                                 size_t count);
+
+/*
+ * Sets the first `count` counters, which have names. Else as
+ * mworker_worker_set_connections(), with one store for each.
+ */
+int mworker_worker_set_counters(const struct mworker *mw,
+                                const uint64_t *values,
+                                size_t count);
+
+/*
+ * Stores in `*connections` (not NULL) how many worker `pid` has. Returns
+ * MWORKER_ERR_ABSENT if it doesn't tell. Masters.
+ */
+int mworker_connections(const struct mworker *mw,
+                        int pid,
+                        uint64_t *connections);
+
+/*
+ * Copies up to `room` counters of worker `pid` into `counters`, and returns how
+ * many it has: 0 if it has named none. Masters.
+ */
+int mworker_counters(const struct mworker *mw,
+                     int pid,
+                     struct mworker_counter *counters,
+                     size_t room);
+
+/*
  * Tells systemd that the service is up, or that a reload has ended: READY=1
  * with MAINPID. The library does so itself when a worker is READY; this is for
  * hosts that know better. Never waits; nothing happens without
@@ -697,10 +760,10 @@ int mworker_release_unborn(struct mworker *mw);
 int mworker_start_programs(struct mworker *mw);
 
 /*
- * Looks after the load of the configuration from now on, which masters of HAProxy
- * up to 3.0 do themselves: systemd is told that it goes on, and one that takes
- * longer than mworker_set_start_timeout() allows ends: as any load that failed
- * at a reload, and with the process at a first start. Uses a timer and the
+ * Looks after the load of the configuration from now on, which masters of
+ * HAProxy up to 3.0 do themselves. systemd is told that it goes on. One that
+ * takes longer than mworker_set_start_timeout() allows has failed: at a reload
+ * the image comes that waits, at a first start the process ends. Uses a timer and the
  * signal SIGRTMAX-1, until the worker is forked or the process re-executed.
  * Masters, after mworker_set_argv() and before mworker_read_table().
  */

@@ -68,8 +68,8 @@ pub unsafe extern "C" fn mworker_worker_beat(mw: *const Handle) -> c_int {
     }
 }
 
-/// Names the worker's counters: `count` C strings of at most 32 bytes, copied, at
-/// most 32 of them. Their sums over all workers are part of STATUS, in this
+/// Names the worker's counters: `count` C strings of at most 32 bytes, copied,
+/// at most 32 of them. Their sums over all workers are part of STATUS, in this
 /// order. Workers, once; else MWORKER_ERR_INVALID. MWORKER_ERR_ABSENT as
 /// mworker_worker_set_connections().
 ///

@@ -268,10 +268,10 @@ unsafe fn program_of(row: NonNull<Row>) -> io::Result<Program> {
     Ok(Program::new(c_strings(&command)?, c_strings(&environment)?, user, group))
 }
 
-/// Looks after the load of the configuration from now on, which masters of HAProxy
-/// up to 3.0 do themselves: systemd is told that it goes on, and one that takes
-/// longer than mworker_set_start_timeout() allows ends: as any load that failed
-/// at a reload, and with the process at a first start. Uses a timer and the
+/// Looks after the load of the configuration from now on, which masters of
+/// HAProxy up to 3.0 do themselves. systemd is told that it goes on. One that
+/// takes longer than mworker_set_start_timeout() allows has failed: at a reload
+/// the image comes that waits, at a first start the process ends. Uses a timer and the
 /// signal SIGRTMAX-1, until the worker is forked or the process re-executed.
 /// Masters, after mworker_set_argv() and before mworker_read_table().
 ///
