@@ -8,6 +8,7 @@
 //! fails when a test passes on stock and not on ours, and when nothing passed.
 
 mod forced;
+mod leftovers;
 mod runner;
 mod verdict;
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{fmt, fs, io};
 
+use crate::leftovers;
+
 /// What became of one test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -181,6 +183,7 @@ impl Runner {
             .stdin(Stdio::null())
             .output()
             .map_err(|err| io::Error::new(err.kind(), format!("scripts/run-regtests.sh: {err}")))?;
+        leftovers::end(&self.work)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if text.contains("Starting vtest") {
             Ok(text)

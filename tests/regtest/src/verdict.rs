@@ -58,13 +58,13 @@ enum Judgement {
 }
 
 /// By this much more often a test that sometimes passes has to fail on ours to count: by chance
-/// it hardly does.
+/// it hardly does that.
 const MORE_OFTEN: usize = 4;
 
 fn judged(on_stock: usize, of_stock: usize, on_ours: usize, of_ours: usize) -> Judgement {
-    if on_ours == of_ours {
-        if on_stock == of_stock { Judgement::Both } else { Judgement::Ours }
-    } else if on_ours >= on_stock + MORE_OFTEN {
+    if on_ours == of_ours && on_stock == of_stock {
+        Judgement::Both
+    } else if on_ours == of_ours && on_stock == 0 || on_ours >= on_stock + MORE_OFTEN {
         Judgement::Ours
     } else {
         Judgement::Unsteady
@@ -205,11 +205,6 @@ mod tests {
         assert_eq!(to_repeat(&stock[0], &ours[0]), ["b"]);
         let verdict = compare(&stock, &ours);
         assert!(verdict.holds() && verdict.fails_on_both.contains_key("b"));
-
-        // Stock only had bad luck.
-        let stock = [run(&[good, ("b", false)]), run(&[("b", true)])];
-        let verdict = compare(&stock, &ours);
-        assert!(!verdict.holds() && verdict.fails_on_ours.contains_key("b"));
     }
 
     #[test]
@@ -238,7 +233,8 @@ mod tests {
         assert!(compare(&runs(0, 12), &runs(3, 12)).holds());
         assert!(!compare(&runs(0, 12), &runs(4, 12)).holds());
         assert!(compare(&runs(1, 12), &runs(4, 12)).holds());
-        assert!(!compare(&runs(11, 12), &runs(12, 12)).holds());
+        assert!(!compare(&runs(8, 12), &runs(12, 12)).holds());
+        assert!(compare(&runs(11, 12), &runs(12, 12)).holds());
     }
 
     #[test]
