@@ -31,6 +31,11 @@ static void client_destroy(struct session *session)
     free(client);
 }
 
+/*
+ * In HAProxy's words, so that mworkerctl and other tools can read it. mworkerctl asks this of
+ * every worker after a reload: "Stopping: 0" says that this one takes new connections, and
+ * "Stopping: 1" with "Listeners: 0" that it takes no more, whatever it still has.
+ */
 static void show_info(struct client *client)
 {
     const struct worker *worker = client->worker;
@@ -44,10 +49,11 @@ static void show_info(struct client *client)
                             "CumConns: %llu\n"
                             "BytesIn: %llu\n"
                             "BytesOut: %llu\n"
-                            "Stopping: %d\n",
+                            "Stopping: %d\n"
+                            "Listeners: %zu\n",
                             (long)getpid(), (long)(time(NULL) - worker->started),
                             worker->relays, worker->relays_total, worker->bytes_in,
-                            worker->bytes_out, worker->stopping);
+                            worker->bytes_out, worker->stopping, worker->listeners_count);
 }
 
 static void execute(struct client *client)

@@ -34,7 +34,7 @@ fn options_of_help() -> BTreeSet<String> {
     let help = help();
     let (_, rest) = help.split_once("\nOptions:\n").expect("a list of options");
     let lines = rest.lines().take_while(|line| !line.is_empty());
-    let heads = lines.filter(|line| line.starts_with("  -"));
+    let heads = lines.filter(|line| line.trim_start().starts_with('-'));
     heads.flat_map(|line| line.split_whitespace().take(2).filter(is_option).map(strip)).collect()
 }
 

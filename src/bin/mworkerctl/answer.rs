@@ -39,21 +39,37 @@ pub fn tells_result(text: &[u8]) -> bool {
     text.starts_with(b"Success=0\n") || text.starts_with(b"Success=1\n")
 }
 
-/// Why a start failed, in one line: the first alert that says something.
+/// Why a start failed, in one line: the first alert that says something, or where a log has no
+/// alerts, the first line that does.
 pub fn reason(log: &[String]) -> String {
-    let alert = log.iter().filter_map(|line| {
+    let alerts = log.iter().filter_map(|line| {
         let (_, text) = line.strip_prefix("[ALERT]")?.split_once(" : ")?;
-        Some(text.trim())
+        Some(text.trim().trim_start_matches("config : "))
     });
-    // Those are about others, and only tell that there was one.
-    let hollow = |text: &str| {
-        text.starts_with("config : Error(s) found") || text.starts_with("config : Fatal errors")
-    };
-    let first = alert.clone().find(|text| !hollow(text)).or_else(|| alert.clone().next());
-    match first.or_else(|| log.iter().map(|line| line.trim()).find(|line| !line.is_empty())) {
-        Some(why) => why.trim_start_matches("config : ").to_owned(),
+    let levels = ["[NOTICE]", "[WARNING]", "[ALERT]", "[DIAG]"];
+    let has_level = |line: &str| levels.iter().any(|level| line.starts_with(level));
+    let lines = log.iter().map(|line| line.trim()).filter(|line| !has_level(line));
+    let mut all = alerts.chain(lines).filter(|line| !line.is_empty());
+    let first = all.clone().find(|line| !is_hollow(line)).or_else(|| all.next_back());
+    match first.or_else(|| log.iter().map(|line| line.trim()).rfind(|line| !line.is_empty())) {
+        Some(why) => why.to_owned(),
         None => "the master gives no reason".into(),
     }
+}
+
+/// Whether a line only tells that something was begun, or failed because of another.
+fn is_hollow(line: &str) -> bool {
+    let beginnings = [
+        "Error(s) found",
+        "Fatal errors found",
+        "Initializing new worker",
+        "New worker",
+        "New program",
+        "Failed to load worker",
+        "Reloading ",
+        "Loading ",
+    ];
+    beginnings.iter().any(|beginning| line.starts_with(beginning))
 }
 
 #[cfg(test)]
@@ -101,6 +117,16 @@ mod tests {
         let log = lines(&["[ALERT] (12) : config : Fatal errors found in configuration."]);
         assert_eq!(reason(&log), "Fatal errors found in configuration.");
         assert_eq!(reason(&lines(&["", "bad line 3"])), "bad line 3");
+        let log = lines(&[
+            "Initializing new worker (12)",
+            "cannot listen on 192.0.2.1:80",
+            "Failed to load worker (12) exited with code 1 (Exit)",
+        ]);
+        assert_eq!(reason(&log), "cannot listen on 192.0.2.1:80");
+        let log = lines(&["Initializing new worker (12)", "Failed to load worker (12) exited"]);
+        assert_eq!(reason(&log), "Failed to load worker (12) exited");
+        let log = lines(&["[NOTICE] (1) : hello", "[WARNING] (1) : Failed to load worker!"]);
+        assert_eq!(reason(&log), "[WARNING] (1) : Failed to load worker!");
         assert_eq!(reason(&[]), "the master gives no reason");
     }
 }

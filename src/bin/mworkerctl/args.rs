@@ -31,6 +31,8 @@ Options:
   -t, --timeout SECONDS Give up after so long (80)
   -c, --check           Before a reload, check the configuration with the
                         master's program and arguments and -c
+      --no-check        Don't, not even with HAProxy 3.3 to 3.5, whose master
+                        may crash over a global section that it refuses
   -j, --json            Print one JSON object on stdout
   -q, --quiet           Print nothing but errors
   -h, --help            Print this
@@ -63,7 +65,8 @@ pub struct Options {
     pub command: Command,
     pub target: Target,
     pub timeout: Duration,
-    pub check: bool,
+    /// Unless told, where it is needed.
+    pub check: Option<bool>,
     pub json: bool,
     pub quiet: bool,
 }
@@ -84,7 +87,8 @@ pub fn parse(
     let mut words: Vec<String> = Vec::new();
     let mut target = None;
     let mut timeout = DEFAULT_TIMEOUT;
-    let (mut check, mut json, mut quiet) = (false, false, false);
+    let mut check = None;
+    let (mut json, mut quiet) = (false, false);
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         let mut aim = |at| match target.replace(at) {
             Some(_) => Err("only one --socket or --pid can be given".to_owned()),
@@ -94,7 +98,8 @@ pub fn parse(
             Short('s') | Long("socket") => aim(Target::Socket(value(&mut parser)?))?,
             Short('p') | Long("pid") => aim(Target::Pid(pid(&value(&mut parser)?)?))?,
             Short('t') | Long("timeout") => timeout = seconds(&value(&mut parser)?)?,
-            Short('c') | Long("check") => check = true,
+            Short('c') | Long("check") => check = Some(true),
+            Long("no-check") => check = Some(false),
             Short('j') | Long("json") => json = true,
             Short('q') | Long("quiet") => quiet = true,
             Short('h') | Long("help") => return Ok(Parsed::Help),
@@ -113,8 +118,8 @@ pub fn parse(
         [] => return Err("a command is missing".into()),
         _ => return Err(format!("unknown command '{}'", words.join(" "))),
     };
-    if check && !matches!(command, Command::Reload { .. }) {
-        return Err("--check belongs to reload and hard-reload".into());
+    if check.is_some() && !matches!(command, Command::Reload { .. }) {
+        return Err("--check and --no-check belong to reload and hard-reload".into());
     }
     let elsewhere = || Target::Socket(socket.unwrap_or_else(|| DEFAULT_SOCKET.to_owned()));
     let target = target.unwrap_or_else(elsewhere);
@@ -158,7 +163,7 @@ mod tests {
             command: Command::Reload { hard: false },
             target: Target::Pid(42),
             timeout: DEFAULT_TIMEOUT,
-            check: false,
+            check: None,
             json: false,
             quiet: false,
         };
@@ -200,6 +205,7 @@ mod tests {
             "--timeout 1e300 reload",
             "--pid 1 --socket x reload",
             "--check status",
+            "--no-check show proc",
             "--frobnicate reload",
             "--json=yes reload",
         ] {

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 /// Besides the masters' own: what systemd gave to the master alone.
@@ -21,26 +22,41 @@ const NOT_FOR_A_CHECK: [&str; 6] = [
 ];
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Runs the check; its output becomes the log of a reload that failed.
-pub fn run(master: &mut Master, log: &mut Vec<String>) -> Result<(), Failure> {
+/// What came of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Fine,
+    /// Why, and what the program said.
+    Refused(String, Vec<String>),
+    /// It could not be run.
+    Impossible(String),
+}
+
+/// Whether a reload that is refused may cost the service. HAProxy 3.3.0, 3.4.0 and 3.5-dev5,
+/// having refused the global section, crash when their CLI is connected to, be it by the client
+/// that waits for the answer (session_count_new() finds no counters). 3.2.0 doesn't.
+pub fn is_needed(version: &str) -> bool {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(3)), Some(Ok(3..=5))))
+}
+
+/// Runs the check.
+pub fn run(master: &mut Master) -> Result<Outcome, Failure> {
     let Some(process) = master.process().cloned() else {
-        return Err(Failure::Unreachable(
-            "--check needs the master's process, and none here has that address as its -S: \
-             give its --pid"
-                .into(),
-        ));
+        let why = "the master's process isn't known, give its --pid";
+        return Ok(Outcome::Impossible(why.into()));
     };
-    let cannot = |what: &str, error: std::io::Error| {
-        Failure::Failed(format!("the check can't be run, {what}: {error}"))
+    let impossible = |error: std::io::Error| Ok(Outcome::Impossible(error.to_string()));
+    let mut child = match command(&process).and_then(|mut command| command.spawn()) {
+        Ok(child) => child,
+        Err(error) => return impossible(error),
     };
-    let mut command = command(&process).map_err(|error| cannot("the master's files", error))?;
-    let mut child = command.spawn().map_err(|error| cannot("the program", error))?;
-    let output = child.stdout.take().zip(child.stderr.take()).map(|(mut out, mut err)| {
-        std::thread::spawn(move || {
-            let mut text = String::new();
-            let _ = err.read_to_string(&mut text);
-            let _ = out.read_to_string(&mut text);
-            text
+    let reader = child.stdout.take().zip(child.stderr.take()).map(|(mut out, mut err)| {
+        // Both at once, or the one that isn't read could fill up.
+        let err = thread::spawn(move || read(&mut err));
+        thread::spawn(move || {
+            let out = read(&mut out);
+            err.join().unwrap_or_default() + &out
         })
     });
     master.waiting_for("the check of the configuration");
@@ -48,7 +64,7 @@ pub fn run(master: &mut Master, log: &mut Vec<String>) -> Result<(), Failure> {
         match child.try_wait() {
             Ok(Some(status)) => break status,
             Ok(None) => {}
-            Err(error) => return Err(cannot("its end", error)),
+            Err(error) => return impossible(error),
         }
         if let Err(late) = master.pause(PAUSE) {
             let _ = child.kill().and_then(|()| child.wait());
@@ -56,12 +72,19 @@ pub fn run(master: &mut Master, log: &mut Vec<String>) -> Result<(), Failure> {
         }
     };
     if status.success() {
-        return Ok(());
+        return Ok(Outcome::Fine);
     }
-    let text = output.and_then(|thread| thread.join().ok()).unwrap_or_default();
-    *log = text.lines().map(str::to_owned).collect();
-    let why = crate::answer::reason(log);
-    Err(Failure::Failed(format!("the check ended with {status}: {why}")))
+    let text = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+    let log: Vec<String> = text.lines().map(str::to_owned).collect();
+    let why = format!("the check ended with {status}: {}", crate::answer::reason(&log));
+    Ok(Outcome::Refused(why, log))
+}
+
+fn read(from: &mut impl Read) -> String {
+    let mut bytes = Vec::new();
+    // What could be read has to do.
+    let _ = from.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn command(process: &Process) -> std::io::Result<Command> {
@@ -128,6 +151,16 @@ mod tests {
         let pair = |name: &str| (OsString::from(name), OsString::from("x"));
         let environment = ["HAPROXY_PROCESSES", "HAPROXY_MWORKER_REEXEC", "NOTIFY_SOCKET", "PATH"];
         assert_eq!(clean(environment.map(pair).to_vec()), [pair("PATH")]);
+    }
+
+    #[test]
+    fn needed_where_a_refusal_may_crash_the_master() {
+        for version in ["3.3.0-7832fb21f", "3.4.0", "3.5-dev5-50872daa6"] {
+            assert!(is_needed(version), "{version}");
+        }
+        for version in ["2.8.0", "3.0.11-9e587df", "3.2.0", "3.6.0", "4.4.0", "33.4", "", "x.y"] {
+            assert!(!is_needed(version), "{version}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::info::{self, Reply};
 use crate::process::{self, Process};
 use crate::progress::Progress;
 use crate::stream::Stream;
-use crate::table::Table;
+use crate::table::{Section, Table};
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 const NOBODY_FOR: Duration = Duration::from_secs(5);
 /// After an answer that is whole but for its end.
 const END_WITHIN: Duration = Duration::from_secs(1);
+/// Between two looks at a master that doesn't answer.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
+const GLANCE_WITHIN: Duration = Duration::from_secs(1);
 /// How often the line on the terminal moves.
 const TICK: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(10);
@@ -66,6 +69,8 @@ pub struct Master {
     /// The PID that it has to have.
     wanted: Option<i32>,
     reached: bool,
+    /// Why it could not be asked, as long as it can't.
+    last_error: Option<String>,
     /// A start is waited for.
     starting: bool,
     started: Instant,
@@ -90,6 +95,7 @@ impl Master {
             wanted: process.as_ref().map(Process::own_pid),
             process,
             reached: false,
+            last_error: None,
             starting: options.command == Command::WaitReady,
             started,
             end: started.checked_add(options.timeout).unwrap_or(started),
@@ -132,7 +138,8 @@ impl Master {
             "" => "an answer",
             what => what,
         };
-        Failure::Late(format!("not done after {:?}, waiting for {what}", self.limit))
+        let last = self.last_error.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        Failure::Late(format!("not done after {:?}, waiting for {what}{last}", self.limit))
     }
 
     /// Its table.
@@ -186,10 +193,14 @@ impl Master {
     }
 
     /// Asks for a reload until it has been read. Nothing was answered where the text is empty.
-    pub fn reload(&mut self, line: &str) -> Result<String, Failure> {
+    ///
+    /// HAProxy 3.0, asked by several at once, forgets one of them now and then, with its
+    /// connection open. So once that may be, the table is looked at as well.
+    pub fn reload(&mut self, line: &str, before: &Table) -> Result<String, Failure> {
         let mut since = Instant::now();
+        let mut vigil = Vigil::new(before);
         loop {
-            match self.attempt(line, self.end) {
+            match self.attempt_with(line, self.end, Some(&mut vigil)) {
                 Attempt::Answered(text) => return Ok(text),
                 Attempt::Unread(error) => self.retry(&mut since, Some(&error))?,
                 Attempt::Late => return Err(self.late()),
@@ -203,7 +214,7 @@ impl Master {
         loop {
             let now = Instant::now();
             let end = now.checked_add(limit).unwrap_or(now).min(self.end);
-            match self.attempt(&format!("@!{pid} show info"), end) {
+            match self.attempt(&show_info(pid), end) {
                 Attempt::Answered(text) => return Ok(Some(info::parse(&text))),
                 Attempt::Unread(error) => self.retry(&mut since, Some(&error))?,
                 Attempt::Late => return Ok(None),
@@ -232,6 +243,7 @@ impl Master {
         if !situation.is_worth_a_retry() {
             return Err(Failure::Unreachable(format!("{} can't be reached: {why}", self.name)));
         }
+        self.last_error = Some(why.clone());
         let waited = self.pause(RETRY);
         waited.map_err(|late| match lives {
             Some(_) => late,
@@ -243,7 +255,21 @@ impl Master {
         })
     }
 
+    /// Asks once, and takes what comes within a second.
+    fn glance(&mut self, line: &str) -> Option<String> {
+        let now = Instant::now();
+        let end = now.checked_add(GLANCE_WITHIN).unwrap_or(now).min(self.end);
+        match self.attempt(line, end) {
+            Attempt::Answered(text) => Some(text),
+            _ => None,
+        }
+    }
+
     fn attempt(&mut self, line: &str, end: Instant) -> Attempt {
+        self.attempt_with(line, end, None)
+    }
+
+    fn attempt_with(&mut self, line: &str, end: Instant, mut vigil: Option<&mut Vigil>) -> Attempt {
         let left = end.saturating_duration_since(Instant::now());
         let mut stream = match Stream::open(&self.address, left) {
             Ok(stream) => stream,
@@ -271,6 +297,10 @@ impl Master {
                         if whole && last.elapsed() >= END_WITHIN {
                             break;
                         }
+                        let forgotten = |vigil: &mut &mut Vigil| vigil.is_over(self);
+                        if text.is_empty() && vigil.as_mut().is_some_and(forgotten) {
+                            break;
+                        }
                     }
                     // A socket that is closed with something unread in it, or before it was
                     // accepted, is reset: the line was never seen.
@@ -280,8 +310,57 @@ impl Master {
             }
         }
         self.reached |= !text.is_empty();
+        self.last_error = None;
         Attempt::Answered(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// Tells a reload that takes long from one whose answer will never come.
+struct Vigil {
+    reloads: u64,
+    next_look: Option<Instant>,
+    /// What was seen the last time, if all was settled then.
+    seen: Option<Vec<(i32, u64)>>,
+}
+
+impl Vigil {
+    fn new(before: &Table) -> Self {
+        Self { reloads: before.reloads().0, next_look: None, seen: None }
+    }
+
+    /// Whether the reload is over, twice in a row. It isn't while the master can't be reached,
+    /// as with HAProxy up to 3.0, or has a worker that it sends no commands to, as later.
+    fn is_over(&mut self, master: &mut Master) -> bool {
+        let now = Instant::now();
+        let next =
+            *self.next_look.get_or_insert_with(|| now.checked_add(LOOK_AFTER).unwrap_or(now));
+        if now < next {
+            return false;
+        }
+        self.next_look = None;
+        let seen = self.look(master);
+        let over = seen.is_some() && seen == self.seen;
+        self.seen = seen;
+        over
+    }
+
+    fn look(&self, master: &mut Master) -> Option<Vec<(i32, u64)>> {
+        let table = Table::parse(&master.glance("show proc")?)?;
+        if table.reloads().0 == self.reloads {
+            return None;
+        }
+        for row in table.rows.iter().filter(|row| row.section == Section::Workers) {
+            let reply = info::parse(&master.glance(&show_info(row.pid))?);
+            if !matches!(reply, Reply::Worker(_)) {
+                return None;
+            }
+        }
+        Some(table.rows.iter().map(|row| (row.pid, row.reloads)).collect())
+    }
+}
+
+fn show_info(pid: i32) -> String {
+    format!("@!{pid} show info")
 }
 
 /// What is known when the master could not be asked.

@@ -2,7 +2,7 @@
 
 use crate::answer::{self, Answer};
 use crate::args::Options;
-use crate::check;
+use crate::check::{self, Outcome};
 use crate::exit;
 use crate::info::{Reply, Taking};
 use crate::judge::{self, Before, Seen, Unverified, Verdict};
@@ -134,13 +134,9 @@ pub fn run(master: &mut Master, options: &Options, report: &mut Report) -> Resul
 fn reload(master: &mut Master, options: &Options, report: &mut Report) -> Result<(), Failure> {
     master.waiting_for("the master");
     let mut table = master.table()?;
-    if options.check {
-        let checked = check::run(master, &mut report.log);
-        if let Err(Failure::Failed(why)) = checked {
-            report.before = in_service(&table);
-            return Err(failed(master, &Before::of(&table), report, why));
-        }
-        checked?;
+    if let Some(why) = refused_by_check(master, options, &table, report)? {
+        report.before = in_service(&table);
+        return Err(failed(master, &Before::of(&table), report, why));
     }
     let mut unanswered = false;
     let mut pause = SHORTEST_PAUSE;
@@ -150,7 +146,7 @@ fn reload(master: &mut Master, options: &Options, report: &mut Report) -> Result
         report.worker = None;
         let before = Before::of(&table);
         master.waiting_for("the new configuration to be loaded");
-        let text = master.reload(report.command)?;
+        let text = master.reload(report.command, &table)?;
         match answer::parse(&text) {
             Answer::Done { success: true, log } => {
                 report.log = log;
@@ -162,7 +158,9 @@ fn reload(master: &mut Master, options: &Options, report: &mut Report) -> Result
                 return Err(failed(master, &before, report, why));
             }
             Answer::Refused(text) => {
-                let why = format!("the master refuses it: {text}");
+                report.log = text.lines().map(str::to_owned).collect();
+                let first = report.log.first().map_or("", String::as_str);
+                let why = format!("the master refuses it: {first}");
                 return Err(failed(master, &before, report, why));
             }
             // That one may have read its configuration before it was changed.
@@ -188,6 +186,43 @@ fn reload(master: &mut Master, options: &Options, report: &mut Report) -> Result
             }
         }
     }
+}
+
+/// Why the configuration is no good, if a check was asked for or is needed.
+fn refused_by_check(
+    master: &mut Master,
+    options: &Options,
+    table: &Table,
+    report: &mut Report,
+) -> Result<Option<String>, Failure> {
+    let wanted = match options.check {
+        Some(wanted) => wanted,
+        None => is_check_needed(master, table)?,
+    };
+    if !wanted {
+        return Ok(None);
+    }
+    match check::run(master)? {
+        Outcome::Fine => Ok(None),
+        Outcome::Refused(why, log) => {
+            report.log = log;
+            Ok(Some(why))
+        }
+        Outcome::Impossible(_) if options.check.is_none() => Ok(None),
+        Outcome::Impossible(why) => {
+            Err(Failure::Unreachable(format!("the check can't be run: {why}")))
+        }
+    }
+}
+
+fn is_check_needed(master: &mut Master, table: &Table) -> Result<bool, Failure> {
+    let version = table.master().and_then(|row| row.version.as_deref()).unwrap_or_default();
+    let Some(pid) = in_service(table).filter(|_| check::is_needed(version)) else {
+        return Ok(false);
+    };
+    // Other proxies have such versions too, and maybe no -c.
+    let reply = master.ask_worker(pid, ANSWER_WITHIN)?;
+    Ok(matches!(reply, Some(Reply::Worker(info)) if info.name.as_deref() == Some("HAProxy")))
 }
 
 fn in_service(table: &Table) -> Option<i32> {
