@@ -175,6 +175,26 @@ pub const DIFFERENCES: &[Difference] = &[
         ours: &[],
     },
     Difference {
+        id: "state-of-the-master",
+        scenarios: &[
+            "argv",
+            "argv_without_socket_transfer",
+            "fresh_start",
+            "notifying",
+            "plain",
+            "quiet",
+            "without_master_cli",
+        ],
+        stock: &[],
+        ours: &["    MWORKER_STATE|"],
+    },
+    Difference {
+        id: "systemd-is-for-masters",
+        scenarios: PROGRAMS,
+        stock: &["    NOTIFY_SOCKET|"],
+        ours: &[],
+    },
+    Difference {
         id: "descriptors-of-programs",
         scenarios: PROGRAMS,
         stock: &["    1 x /dev/shm/haproxy_startup_logs_<master> (deleted)|"],
