@@ -31,14 +31,16 @@ fn pair(kind: libc::c_int) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
 }
 
-/// Closes a descriptor that a row of the table owned. Nothing for -1.
+/// Closes a descriptor that a row of the table owned. Nothing for -1, nor for
+/// one that the host's own code has closed already, as HAProxy's does with the
+/// listener of a worker that was never forked.
 ///
 /// # Safety
 /// Nobody uses the descriptor any more.
 pub unsafe fn close_raw(fd: RawFd) {
     if fd >= 0 {
         // SAFETY: the caller gives it up.
-        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        unsafe { libc::close(fd) };
     }
 }
 
