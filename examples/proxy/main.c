@@ -131,7 +131,8 @@ static int run_master(const struct options *options, struct mworker *mw)
     char why[WHY_SIZE];
     int result = EXIT_FAILURE;
 
-    if ((options->systemd && mworker_use_systemd(mw) < 0) || mworker_take_over(mw) < 0) {
+    if ((options->systemd && mworker_use_systemd(mw) < 0) || mworker_take_over(mw) < 0 ||
+        mworker_read_settings(mw) < 0) {
         explain(why, "cannot become a master", mw);
         complain(why);
         return EXIT_FAILURE;

@@ -5,6 +5,7 @@
  *   main.c       the options, and the master from its start to its end
  *   listeners.c  listening sockets, from one worker to the next
  *   worker.c     the worker: READY, its loop, signals, what the master says
+ *   figures.c    what the worker tells of itself: connections, counters, signs of life
  *
  * and the other files know nothing of it:
  *
@@ -78,7 +79,7 @@ struct worker {
     struct mworker *mw;
     bool supervised; /* by a master; otherwise this is a plain process */
     int epoll;
-    struct source master, signals, timer;
+    struct source master, signals, timer, pulse;
     struct listener *listeners;
     size_t listeners_count;
     struct session *sessions, *ended;
@@ -123,6 +124,14 @@ void listeners_watch(struct worker *worker);
 void listeners_close(struct worker *worker);
 
 void listeners_free(struct worker *worker);
+
+/* ---- figures.c ---- */
+
+/* Begins to tell the master, if there is one. Returns 0, or -1 having said why. */
+int figures_begin(struct worker *worker);
+
+/* To be called when the number of relays has changed. */
+void figures_relays(const struct worker *worker);
 
 /* ---- relay.c ---- */
 

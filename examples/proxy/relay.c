@@ -43,6 +43,7 @@ static void relay_destroy(struct session *session)
     struct relay *relay = (struct relay *)session;
 
     relay->worker->relays--;
+    figures_relays(relay->worker);
     worker_close(relay->worker, &relay->client);
     worker_close(relay->worker, &relay->backend);
     free(relay);
@@ -197,6 +198,7 @@ static void relay_start(struct relay *relay, struct worker *worker, int client, 
     flow_init(&relay->response, &relay->backend, &relay->client, &worker->bytes_out);
     worker->relays++;
     worker->relays_total++;
+    figures_relays(worker);
     worker_begin(worker, &relay->session);
 
     set_options(client);

@@ -185,7 +185,7 @@ static int worker_start(struct worker *worker, const struct config *config)
                    strerror(errno));
         return -1;
     }
-    if (listeners_open(worker, config) < 0)
+    if (listeners_open(worker, config) < 0 || figures_begin(worker) < 0)
         return -1;
     /* From here on the workers before this one are told to stop. */
     if (worker->supervised && mworker_ready(worker->mw) < 0) {
@@ -225,6 +225,7 @@ static void worker_clean_up(struct worker *worker)
     destroy_ended(worker);
     listeners_free(worker);
     worker_close(worker, &worker->signals);
+    worker_close(worker, &worker->pulse);
     if (worker->epoll >= 0)
         close(worker->epoll);
 }
@@ -237,6 +238,7 @@ int worker_run(const struct config *config, struct mworker *mw, bool supervised)
         .epoll = -1,
         .signals = { .fd = -1 },
         .timer = { .fd = -1 },
+        .pulse = { .fd = -1 },
         .started = time(NULL),
     };
     int result = worker_start(&worker, config);
