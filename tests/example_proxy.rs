@@ -11,6 +11,8 @@ mod daemon;
 mod failure;
 #[path = "example_proxy/handover.rs"]
 mod handover;
+#[path = "example_proxy/liveness.rs"]
+mod liveness;
 #[path = "example_proxy/loading.rs"]
 mod loading;
 #[path = "example_proxy/notify.rs"]

@@ -31,6 +31,9 @@ pub struct Record {
     pub restarts: u32,
     /// The status that the last one died with.
     pub status: i32,
+    /// Nobody serves since the last one died; the master's count of reloads, by
+    /// which this is known to be about the table that goes with it.
+    pub vacant: Option<i32>,
     /// The descriptor of the memory that is shared with workers.
     pub memory: Option<i32>,
     /// What systemd is still to be told.
@@ -49,6 +52,9 @@ impl Record {
     pub fn write(&self) -> String {
         let mut text =
             format!("failed={};restarts={};status={}", self.failed, self.restarts, self.status);
+        if let Some(reloads) = self.vacant {
+            text.push_str(&format!(";vacant={reloads}"));
+        }
         if let Some(fd) = self.memory {
             text.push_str(&format!(";memory={fd}"));
         }
@@ -78,6 +84,7 @@ impl Record {
                 Some(("failed", value)) => record.failed = value.parse().unwrap_or_default(),
                 Some(("restarts", value)) => record.restarts = value.parse().unwrap_or_default(),
                 Some(("status", value)) => record.status = value.parse().unwrap_or_default(),
+                Some(("vacant", value)) => record.vacant = value.parse().ok(),
                 Some(("memory", value)) => {
                     record.memory = value.parse().ok().filter(|fd| *fd > 2);
                 }
@@ -107,6 +114,7 @@ mod tests {
     fn there_and_back() {
         let mut record = Record { restarts: 2, status: 139, ..Record::default() };
         assert_eq!(Record::read(&record.write()), record);
+        record.vacant = Some(3);
         record.memory = Some(7);
         record.missed.push("READY=1\nSTATUS=Ready.\n".into());
         record.fail(1_700_000_000, "a;b=c\n\nwhy=d\u{1b}[m");
@@ -114,7 +122,7 @@ mod tests {
         assert_eq!(failure.why, "a;b=c - why=d [m");
         assert_eq!(
             record.write(),
-            "failed=1;restarts=2;status=139;memory=7;missed=READY=1%0aSTATUS=Ready.%0a;\
+            "failed=1;restarts=2;status=139;vacant=3;memory=7;missed=READY=1%0aSTATUS=Ready.%0a;\
              when=1700000000;why=a;b=c - why=d [m"
         );
         assert_eq!(Record::read(&record.write()), record);
@@ -122,7 +130,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_nothing() {
-        for text in ["", ";", "x", "failed=-1;memory=1;restarts=x", "why=never", "when=1;what=2"] {
+        for text in
+            ["", ";", "x", "failed=-1;memory=1;restarts=x;vacant=no", "why=never", "when=1;what=2"]
+        {
             assert_eq!(Record::read(text), Record::default(), "{text}");
         }
     }

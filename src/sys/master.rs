@@ -190,6 +190,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         for bad in &report.bad {
             self.log(Level::Warning, &bad.to_string());
         }
+        self.life.taken_over(&mut self.table);
         self.mend_descriptors();
         let forked = self.table.rows().filter(|(_, p)| p.pid > 0);
         let fds: Vec<RawFd> = forked.flat_map(|(_, p)| p.ipc_fd).filter(|fd| *fd >= 0).collect();

@@ -32,7 +32,7 @@ impl Scene {
     }
 
     /// A master started by a shell that does something first.
-    fn launch_by_shell(&self, before: &str) -> Launch {
+    pub fn launch_by_shell(&self, before: &str) -> Launch {
         let script = format!("{before}\nexec \"$@\"");
         self.host
             .launch("/bin/sh")
@@ -229,8 +229,13 @@ fn spy(scene: &Scene) -> PathBuf {
             return syscall(SYS_accept4, fd, addr, size, flags);
         }
     "#;
-    let source = scene.host.write("spy.c", SOURCE);
-    let library = scene.host.path("spy.so");
+    preload(scene, "spy", SOURCE)
+}
+
+/// Makes a library for `LD_PRELOAD` out of C.
+pub fn preload(scene: &Scene, name: &str, source: &str) -> PathBuf {
+    let source = scene.host.write(&format!("{name}.c"), source);
+    let library = scene.host.path(&format!("{name}.so"));
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     let status = Command::new(compiler)
         .args(["-shared", "-fPIC", "-o"])

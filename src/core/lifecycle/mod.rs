@@ -159,6 +159,7 @@ impl Lifecycle {
         if self.left {
             return;
         }
+        self.times.restart_looked = false;
         match event {
             Event::Signal(signal) => match signal.meaning() {
                 Meaning::Stop => self.stop(table, signal, now, out),

@@ -40,6 +40,7 @@ impl Lifecycle {
         if !self.generation.counts_reloads_on_reading() {
             table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
         }
+        self.keep_vacancy(table);
         out.push(Action::Notify(Notice::Reloading { monotonic_usec: now.monotonic_usec }));
         self.times.status.was_replaced(now);
         if self.policy.watchdog.is_some() {
@@ -64,6 +65,7 @@ impl Lifecycle {
             if !self.generation.counts_reloads_on_reading() {
                 table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
             }
+            self.keep_vacancy(table);
             self.failed(table, Notice::ReloadFailed, why, now, out);
         }
         if let Some(success) = self.loaded.filter(|_| !self.generation.has_ready_handshake()) {
@@ -108,6 +110,7 @@ impl Lifecycle {
         process.options &= !options::INIT;
         table.store(row, process);
         self.retire_others(table, row);
+        self.record.vacant = None;
         if self.leaving {
             self.start_ends();
             // It may have been told so before it could listen.
@@ -133,6 +136,7 @@ impl Lifecycle {
         out: &mut Vec<Action<T::Row>>,
     ) {
         self.loaded = Some(true);
+        self.record.vacant = None;
         self.start_ends();
         self.times.status.was_replaced(now);
         if let Some(master) = table.master() {
@@ -235,7 +239,9 @@ impl Lifecycle {
         self.loaded = Some(false);
         self.record.fail(now.wall, why);
         self.times.status.was_replaced(now);
-        keep_in_service(table);
+        if self.record.vacant.is_none() {
+            keep_in_service(table);
+        }
     }
 
     /// The new worker ended before it was READY.
@@ -264,7 +270,6 @@ impl Lifecycle {
         }
         out.push(Action::Unblock);
         self.take_pending(table, now, out);
-        self.restart_if_due(table, now, out);
     }
 }
 

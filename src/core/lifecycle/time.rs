@@ -31,6 +31,8 @@ pub(super) struct Times {
     pub extend: Option<u64>,
     /// When the next new worker is started for one that died.
     pub restart: Option<u64>,
+    /// Since the last event it was looked whether one has to be.
+    pub restart_looked: bool,
     pub watch: watchdog::Watch,
     pub status: status::Told,
 }
@@ -50,7 +52,8 @@ impl Lifecycle {
         let extend = times.extend.filter(|_| self.policy.systemd);
         let watch = self.policy.watchdog.map(|_| times.watch.due);
         let status = self.policy.systemd.then(|| times.status.due());
-        [overdue, extend, times.restart, watch, status].into_iter().flatten().min()
+        let look = (self.awaits_restart() && !times.restart_looked).then_some(0);
+        [overdue, extend, times.restart, look, watch, status].into_iter().flatten().min()
     }
 
     pub(super) fn tick<T: Table>(
@@ -65,6 +68,7 @@ impl Lifecycle {
         self.extend(table, now, out);
         self.tell_status(table, figures, now, out);
         self.restart_if_due(table, now, out);
+        self.times.restart_looked = true;
     }
 
     /// A worker was forked, and is waited for.
