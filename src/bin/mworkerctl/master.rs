@@ -133,7 +133,14 @@ impl Master {
         Ok(())
     }
 
+    /// There is no time left.
     fn late(&self) -> Failure {
+        // Unless it is known to live, or waited for, what can't be reached at the end is that.
+        let lives = self.process.as_ref().is_some_and(Process::lives);
+        let unreachable = self.last_error.as_ref().filter(|_| !lives && !self.starting);
+        if let Some(why) = unreachable {
+            return Failure::Unreachable(format!("{} can't be reached: {why}", self.name));
+        }
         let what = match self.progress.what() {
             "" => "an answer",
             what => what,
@@ -243,16 +250,8 @@ impl Master {
         if !situation.is_worth_a_retry() {
             return Err(Failure::Unreachable(format!("{} can't be reached: {why}", self.name)));
         }
-        self.last_error = Some(why.clone());
-        let waited = self.pause(RETRY);
-        waited.map_err(|late| match lives {
-            Some(_) => late,
-            None => Failure::Unreachable(format!(
-                "{} can't be reached for {:?}: {why}",
-                self.name,
-                since.elapsed()
-            )),
-        })
+        self.last_error = Some(why);
+        self.pause(RETRY)
     }
 
     /// Asks once, and takes what comes within a second.
@@ -280,6 +279,7 @@ impl Master {
         if let Err(error) = stream.send(line) {
             return Attempt::Unread(error);
         }
+        self.last_error = None;
         let mut last = Instant::now();
         loop {
             let now = Instant::now();
@@ -310,7 +310,6 @@ impl Master {
             }
         }
         self.reached |= !text.is_empty();
-        self.last_error = None;
         Attempt::Answered(String::from_utf8_lossy(&text).into_owned())
     }
 }

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 /// What is done at once needs no line.
 const QUIET_FOR: Duration = Duration::from_millis(300);
+const REDRAW_AFTER: Duration = Duration::from_millis(200);
 
 pub struct Progress {
     shown: bool,
-    drawn: bool,
+    /// When, if it is there.
+    drawn: Option<Instant>,
     started: Instant,
     what: String,
 }
@@ -16,13 +18,14 @@ pub struct Progress {
 impl Progress {
     pub fn new(quiet: bool, started: Instant) -> Self {
         let shown = !quiet && std::io::stderr().is_terminal();
-        Self { shown, drawn: false, started, what: String::new() }
+        Self { shown, drawn: None, started, what: String::new() }
     }
 
     /// From now on this is waited for.
     pub fn waiting_for(&mut self, what: &str) {
         if self.what != what {
             what.clone_into(&mut self.what);
+            self.drawn = self.drawn.map(|_| self.started);
         }
         self.tick();
     }
@@ -34,16 +37,17 @@ impl Progress {
     /// Some time has passed.
     pub fn tick(&mut self) {
         let passed = self.started.elapsed();
-        if !self.shown || passed < QUIET_FOR {
+        let is_fresh = self.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW_AFTER);
+        if !self.shown || passed < QUIET_FOR || is_fresh {
             return;
         }
-        self.drawn = true;
+        self.drawn = Some(Instant::now());
         self.draw(&format!("\rWaiting for {} ({} s)\x1b[K", self.what, passed.as_secs()));
     }
 
     /// Takes the line away.
     pub fn end(&mut self) {
-        if std::mem::take(&mut self.drawn) {
+        if self.drawn.take().is_some() {
             self.draw("\r\x1b[K");
         }
     }

@@ -225,8 +225,11 @@ fn is_check_needed(master: &mut Master, table: &Table) -> Result<bool, Failure> 
     Ok(matches!(reply, Some(Reply::Worker(info)) if info.name.as_deref() == Some("HAProxy")))
 }
 
+/// The worker that commands for `@1` go to: after a failed reload HAProxy 3.1 and later list it
+/// as an old one.
 fn in_service(table: &Table) -> Option<i32> {
-    table.workers().find(|row| row.section == Section::Workers).map(|row| row.pid)
+    let current = table.workers().find(|row| row.section == Section::Workers);
+    current.or_else(|| table.workers().min_by_key(|row| row.reloads)).map(|row| row.pid)
 }
 
 fn longer(pause: Duration) -> Duration {
@@ -361,6 +364,16 @@ mod tests {
         assert_eq!(judged(table(4, 0, &[10])), Unanswered::Failed);
         assert_eq!(judged(table(3, 1, &[10])), Unanswered::Failed);
         assert_eq!(judged(table(4, 1, &[11])), Unanswered::Failed);
+    }
+
+    #[test]
+    fn the_worker_in_service_may_be_listed_as_old() {
+        let text = "#<PID> <type> <reloads> <uptime> <version>\n1 master 3 0d00h00m01s 3.1\n\
+                    # workers\n# old workers\n8 worker 3 0d00h00m01s 3.1\n\
+                    9 worker 1 0d00h00m01s 3.1\n";
+        assert_eq!(in_service(&Table::parse(text).expect("a table")), Some(9));
+        assert_eq!(in_service(&table(3, 0, &[10])), Some(10));
+        assert_eq!(in_service(&table(3, 0, &[])), None);
     }
 
     #[test]
