@@ -38,6 +38,8 @@ pub struct MasterSide {
     pub listeners_from: Option<i32>,
     /// What was held back before this library held anything back.
     pub original_mask: Option<Set>,
+    /// The former master's process table, where the environment has only a part.
+    pub whole_table: Option<Vec<u8>>,
     /// After the fork, in a worker whose host's own code takes over.
     pub page: Option<&'static Page>,
 }

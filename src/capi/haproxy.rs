@@ -282,8 +282,13 @@ pub unsafe extern "C" fn mworker_guard_load(mw: *mut Handle) -> c_int {
     // SAFETY: by the caller's promise.
     unsafe {
         enter_master(mw, |side| {
+            let former = match (&side.whole_table, side.after_reload) {
+                (_, false) => None,
+                (Some(whole), true) => Some(whole.clone()),
+                (None, true) => Some(environment::get(c"HAPROXY_PROCESSES").unwrap_or_default()),
+            };
             side.master
-                .guard_load(side.after_reload)
+                .guard_load(former.as_deref())
                 .map_err(|e| Failure::system("the load can't be guarded", &e))
                 .map(|()| OK)
         })

@@ -114,13 +114,17 @@ unsafe fn new_handle(host: *const Host) -> Result<Handle, Failure> {
         &described.version,
         inherited,
     );
+    let mut whole_table = None;
     // SAFETY: as above.
     if let Some(record) = unsafe { environment::get(c"MWORKER_STATE") } {
         // SAFETY: as above.
         unsafe { environment::remove(STATE) };
         if after_reload {
-            // SAFETY: only the former image gives such a descriptor.
-            unsafe { master.take_record(Record::read(&String::from_utf8_lossy(&record))) };
+            // SAFETY: as above.
+            let beside = unsafe { environment::get(c"HAPROXY_PROCESSES") }.unwrap_or_default();
+            let (record, fresh) = Record::read(&String::from_utf8_lossy(&record), &beside);
+            // SAFETY: only the former image gives such descriptors.
+            whole_table = unsafe { master.take_record(record, fresh) };
         }
     }
     Ok(Handle::new(Side::Master(Box::new(MasterSide {
@@ -130,6 +134,7 @@ unsafe fn new_handle(host: *const Host) -> Result<Handle, Failure> {
         after_reload,
         listeners_from: None,
         original_mask: None,
+        whole_table,
         page: None,
     }))))
 }
@@ -415,6 +420,7 @@ pub unsafe extern "C" fn mworker_take_over(mw: *mut Handle) -> c_int {
 pub(super) unsafe fn read_table(side: &mut MasterSide) -> Result<usize, Failure> {
     // SAFETY: by the caller's promise.
     let text = unsafe { environment::get(c"HAPROXY_PROCESSES") };
+    let text = side.whole_table.take().or(text);
     let descriptors = match text {
         Some(text) => side.master.take_over(&text)?,
         None => 0,

@@ -210,6 +210,51 @@ pub fn write<T: Table>(table: &T, generation: Generation) -> Result<Vec<u8>, Out
     Ok(text)
 }
 
+/// Longer tables are not for a variable: Linux takes strings of up to 128 KiB.
+pub const LONGEST: usize = 126 * 1024;
+
+/// The same, but only as many rows as fit into `room` bytes: the master's, and
+/// the newest of the others. A master of HAProxy's own, which knows no other
+/// way, can go on with these.
+///
+/// # Errors
+/// Out of memory.
+pub fn write_newest<T: Table>(
+    table: &T,
+    generation: Generation,
+    room: usize,
+) -> Result<Vec<u8>, OutOfMemory> {
+    let all = write(table, generation)?;
+    if all.len() <= room {
+        return Ok(all);
+    }
+    // One text for each row, and how old it is.
+    let texts = all.split(|b| *b == b'|').filter(|r| !r.is_empty());
+    let ages = table
+        .rows()
+        .filter(|(_, p)| p.pid > -1)
+        .map(|(_, p)| if p.is(options::MASTER) { -1 } else { p.reloads });
+    let mut rows: Vec<(i32, usize, &[u8])> = Vec::new();
+    for (at, (text, age)) in texts.zip(ages).enumerate() {
+        rows.try_reserve(1).map_err(|_| OutOfMemory)?;
+        rows.push((age, at, text));
+    }
+    rows.sort_unstable_by_key(|(age, at, _)| (*age, *at));
+    let mut used: usize = 0;
+    rows.retain(|(_, _, text)| {
+        used = used.saturating_add(text.len()).saturating_add(1);
+        used <= room
+    });
+    rows.sort_unstable_by_key(|(_, at, _)| *at);
+    let mut newest = Vec::new();
+    newest.try_reserve(room).map_err(|_| OutOfMemory)?;
+    for (_, _, text) in rows {
+        newest.push(b'|');
+        newest.extend_from_slice(text);
+    }
+    Ok(newest)
+}
+
 fn write_row(out: &mut Vec<u8>, p: &Process, id: &[u8], version: &[u8], format: RowFormat) {
     // Writing into a Vec can't fail.
     let mut field = |args: fmt::Arguments<'_>| {
@@ -253,6 +298,24 @@ mod tests {
         let mut table = PlainTable::default();
         let report = read(text.as_bytes(), generation, &mut table).expect("memory");
         (table, report)
+    }
+
+    #[test]
+    fn the_newest_rows_that_fit() {
+        let mut table = PlainTable::default();
+        for (pid, options, reloads) in
+            [(1, options::MASTER, 9), (13, options::WORKER, 2), (12, options::WORKER, 0)]
+        {
+            let process = Process { pid, options, reloads, ..Process::default() };
+            table.append(process, b"", b"3.0").expect("memory");
+        }
+        let all = write(&table, V3_0).expect("memory");
+        assert_eq!(write_newest(&table, V3_0, all.len()).expect("memory"), all);
+        let cut = write_newest(&table, V3_0, all.len() - 1).expect("memory");
+        let (read, report) = read_all(&String::from_utf8_lossy(&cut), V3_0);
+        assert!(report.has_master && report.bad.is_empty());
+        let pids: Vec<i32> = read.rows().map(|(_, p)| p.pid).collect();
+        assert_eq!(pids, [1, 12], "the oldest one is left out");
     }
 
     #[test]

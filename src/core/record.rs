@@ -38,6 +38,9 @@ pub struct Record {
     pub memory: Option<i32>,
     /// What systemd is still to be told.
     pub missed: Missed,
+    /// The descriptor of the whole process table, where it is too long for a
+    /// variable.
+    pub table: Option<i32>,
 }
 
 impl Record {
@@ -48,15 +51,23 @@ impl Record {
         self.last_failure = Some(Failure { when, why });
     }
 
-    /// As it is handed over.
-    pub fn write(&self) -> String {
-        let mut text =
-            format!("failed={};restarts={};status={}", self.failed, self.restarts, self.status);
+    /// As it is handed over, beside the process table `beside`.
+    pub fn write(&self, beside: &[u8]) -> String {
+        let mut text = format!(
+            "beside={:x};failed={};restarts={};status={}",
+            mark(beside),
+            self.failed,
+            self.restarts,
+            self.status
+        );
         if let Some(reloads) = self.vacant {
             text.push_str(&format!(";vacant={reloads}"));
         }
         if let Some(fd) = self.memory {
             text.push_str(&format!(";memory={fd}"));
+        }
+        if let Some(fd) = self.table {
+            text.push_str(&format!(";table={fd}"));
         }
         if !self.missed.is_empty() {
             text.push_str(&format!(";missed={}", self.missed.write()));
@@ -68,22 +79,38 @@ impl Record {
         text
     }
 
-    /// What a former image wrote. Unknown keys are left out, as a newer one
-    /// may have more; a value that makes no sense is as if it weren't there.
-    pub fn read(text: &str) -> Self {
+    /// What a former image wrote, and whether that was the last one: a master of
+    /// HAProxy's own may have been in between, which writes another process table
+    /// than the one it stood beside. Then only what lasts is taken.
+    ///
+    /// Unknown keys are left out, as a newer one may have more; a value that
+    /// makes no sense is as if it weren't there.
+    pub fn read(text: &str, beside: &[u8]) -> (Self, bool) {
+        let (mut record, of) = Self::parse(text);
+        let fresh = of == Some(mark(beside));
+        if !fresh {
+            record.missed = Missed::default();
+            record.restarts = 0;
+        }
+        (record, fresh)
+    }
+
+    fn parse(text: &str) -> (Self, Option<u64>) {
         let mut record = Self::default();
-        let mut when = None;
+        let (mut when, mut beside) = (None, None);
         let mut rest = text;
         loop {
             if let Some(why) = rest.strip_prefix("why=") {
                 record.last_failure = when.map(|when| Failure { when, why: one_line(why) });
-                return record;
+                return (record, beside);
             }
             let (field, others) = rest.split_once(';').unwrap_or((rest, ""));
             match field.split_once('=') {
                 Some(("failed", value)) => record.failed = value.parse().unwrap_or_default(),
                 Some(("restarts", value)) => record.restarts = value.parse().unwrap_or_default(),
                 Some(("status", value)) => record.status = value.parse().unwrap_or_default(),
+                Some(("beside", value)) => beside = u64::from_str_radix(value, 16).ok(),
+                Some(("table", value)) => record.table = value.parse().ok().filter(|fd| *fd > 2),
                 Some(("vacant", value)) => record.vacant = value.parse().ok(),
                 Some(("memory", value)) => {
                     record.memory = value.parse().ok().filter(|fd| *fd > 2);
@@ -93,11 +120,18 @@ impl Record {
                 _ => {}
             }
             if others.is_empty() {
-                return record;
+                return (record, beside);
             }
             rest = others;
         }
     }
+}
+
+/// FNV-1a: to tell one table from another, not from a forged one.
+fn mark(text: &[u8]) -> u64 {
+    text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Several lines become one; what a terminal would act on goes.
@@ -112,20 +146,31 @@ mod tests {
 
     #[test]
     fn there_and_back() {
+        let back = |record: &Record| Record::read(&record.write(b"|row"), b"|row");
         let mut record = Record { restarts: 2, status: 139, ..Record::default() };
-        assert_eq!(Record::read(&record.write()), record);
-        record.vacant = Some(3);
+        assert_eq!(back(&record), (record.clone(), true));
         record.memory = Some(7);
+        record.table = Some(8);
+        record.vacant = Some(3);
         record.missed.push("READY=1\nSTATUS=Ready.\n".into());
         record.fail(1_700_000_000, "a;b=c\n\nwhy=d\u{1b}[m");
         let Some(failure) = &record.last_failure else { panic!("a failure") };
         assert_eq!(failure.why, "a;b=c - why=d [m");
         assert_eq!(
-            record.write(),
-            "failed=1;restarts=2;status=139;vacant=3;memory=7;missed=READY=1%0aSTATUS=Ready.%0a;\
-             when=1700000000;why=a;b=c - why=d [m"
+            record.write(b""),
+            "beside=cbf29ce484222325;failed=1;restarts=2;status=139;vacant=3;memory=7;\
+             table=8;missed=READY=1%0aSTATUS=Ready.%0a;when=1700000000;why=a;b=c - why=d [m"
         );
-        assert_eq!(Record::read(&record.write()), record);
+        assert_eq!(back(&record), (record.clone(), true));
+    }
+
+    #[test]
+    fn another_master_was_in_between() {
+        let mut record = Record { failed: 3, restarts: 2, memory: Some(7), ..Record::default() };
+        record.missed.push("RELOADING=1".into());
+        let (read, fresh) = Record::read(&record.write(b"|ours"), b"|theirs");
+        assert_eq!(read, Record { failed: 3, memory: Some(7), ..Record::default() });
+        assert!(!fresh);
     }
 
     #[test]
@@ -133,7 +178,7 @@ mod tests {
         for text in
             ["", ";", "x", "failed=-1;memory=1;restarts=x;vacant=no", "why=never", "when=1;what=2"]
         {
-            assert_eq!(Record::read(text), Record::default(), "{text}");
+            assert_eq!(Record::read(text, b""), (Record::default(), false), "{text}");
         }
     }
 }

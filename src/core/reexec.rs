@@ -124,32 +124,31 @@ pub fn plan<T: Table>(
     })
 }
 
-/// Plans the exec that ends a load which takes longer than `timeout`
-/// microseconds, at a moment when nothing can be planned any more: from the
-/// process table as the former image wrote it, which is still in the
-/// environment of `request`. `now` is in seconds since 1970. `None` where this
-/// generation's masters don't load and wait in images of their own.
+/// What a load that takes longer than `timeout` microseconds ends with, planned
+/// before, as nothing can be planned then: the process table `text` of the
+/// former image, and its `record`, of a reload that has failed. `now` is in
+/// seconds since 1970. `None` where this generation's masters don't load and wait
+/// in images of their own.
 ///
 /// # Errors
 /// Out of memory.
-pub fn plan_for_overdue_load(
+pub fn overdue_load(
+    text: &[u8],
+    record: &Record,
     generation: Generation,
-    request: &Request<'_>,
     timeout: u64,
     now: i64,
-) -> Result<Option<Plan>, OutOfMemory> {
+) -> Result<Option<(PlainTable, Record)>, OutOfMemory> {
     if !generation.waits_after_success() {
         return Ok(None);
     }
     let mut table = PlainTable::default();
-    let prefix = [PROCESSES.as_bytes(), b"="].concat();
-    let text = request.environment.iter().find_map(|v| v.strip_prefix(&*prefix));
-    handover::read(text.unwrap_or_default(), generation, &mut table)?;
+    handover::read(text, generation, &mut table)?;
     table.for_each(|p| p.failed_reloads = p.failed_reloads.saturating_add(1));
-    let mut record = request.record.clone();
+    let mut record = record.clone();
     let end = now.saturating_add(i64::try_from(timeout / 1_000_000).unwrap_or(i64::MAX));
     record.fail(end, &texts::why_load_overdue(timeout));
-    plan(&table, generation, &Request { record: &record, ..*request }).map(Some)
+    Ok(Some((table, record)))
 }
 
 fn next_argv<T: Table>(table: &T, generation: Generation, request: &Request<'_>) -> Vec<Vec<u8>> {
@@ -214,8 +213,9 @@ fn next_environment<T: Table>(
             set(LOAD_SUCCESS, if success { b"1" } else { b"0" });
         }
     }
-    set(STATE, request.record.write().as_bytes());
-    set(PROCESSES, &handover::write(table, generation)?);
+    let processes = handover::write_newest(table, generation, handover::LONGEST)?;
+    set(STATE, request.record.write(&processes).as_bytes());
+    set(PROCESSES, &processes);
     Ok(environment)
 }
 

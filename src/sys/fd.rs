@@ -1,9 +1,10 @@
 //! Descriptors: which survive an exec, and how they go to another process.
 
 use super::{check, uninterrupted};
-use std::io;
+use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
 
 /// A connected pair of sockets that keep messages whole, closed by an exec.
 ///
@@ -127,6 +128,45 @@ pub fn size(fd: RawFd) -> io::Result<u64> {
     // SAFETY: it has been filled in.
     let stat = unsafe { stat.assume_init() };
     Ok(u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+/// All of a memfd's seals: nobody can change it any more.
+const SEALED: libc::c_int =
+    libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+
+/// A file in memory that holds `text`, for good.
+///
+/// # Errors
+/// The system's.
+pub fn sealed(text: &[u8]) -> io::Result<OwnedFd> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: makes a descriptor; the name is a C string.
+    let fd = check(unsafe { libc::memfd_create(c"mworker-table".as_ptr(), flags) })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    let mut file = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    file.write_all(text)?;
+    // SAFETY: the descriptor is ours.
+    check(unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, SEALED) })?;
+    Ok(file.into())
+}
+
+/// What [`sealed`] put into `fd`, which is closed.
+///
+/// # Errors
+/// It is something else, and left open; or the system's.
+///
+/// # Safety
+/// Nobody else uses the descriptor, if it is open.
+pub unsafe fn unsealed(fd: RawFd) -> io::Result<Vec<u8>> {
+    // SAFETY: asks only; a descriptor that isn't open gives an error.
+    if check(unsafe { libc::fcntl(fd, libc::F_GET_SEALS) })? != SEALED {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: open, and given up by the caller.
+    let file = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    let mut text = vec![0; usize::try_from(size(fd)?).unwrap_or(0)];
+    file.read_exact_at(&mut text, 0)?;
+    Ok(text)
 }
 
 /// Whether a descriptor is open.

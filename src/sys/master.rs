@@ -23,7 +23,7 @@ use crate::sys::signal_safe::Program;
 use crate::sys::{clock, environment, exec, load_guard, signals, wait};
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Write};
-use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
@@ -142,13 +142,27 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         self.life.policy.watchdog = watchdog;
     }
 
-    /// Takes what the former image knew.
+    /// Takes what the former image knew. The process table, where it was too long
+    /// for the environment: gives it.
     ///
     /// # Safety
-    /// The descriptor in it is the record's own, if it is open.
-    pub unsafe fn take_record(&mut self, record: Record) {
+    /// The descriptors in it are the record's own, if they are open.
+    pub unsafe fn take_record(&mut self, record: Record, fresh: bool) -> Option<Vec<u8>> {
         self.life.record = record;
-        let Some(fd) = self.life.record.memory.take() else { return };
+        let mut table = None;
+        if let Some(fd) = self.life.record.table.take() {
+            self.inherited.forget(&[fd]);
+            // SAFETY: by the caller's promise.
+            match unsafe { fd::unsealed(fd) } {
+                Ok(text) => table = Some(text).filter(|_| fresh),
+                Err(error) => {
+                    let why = super::describe(&error);
+                    let text = format!("The whole process table (descriptor {fd}): {why}.");
+                    self.host.log(Level::Warning, &text);
+                }
+            }
+        }
+        let Some(fd) = self.life.record.memory.take() else { return table };
         self.inherited.forget(&[fd]);
         // SAFETY: by the caller's promise.
         match unsafe { Memory::adopt(fd) } {
@@ -159,6 +173,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 self.host.log(Level::Warning, &text);
             }
         }
+        table
     }
 
     /// The status to leave with, once the master has to.
@@ -286,11 +301,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         match action {
             Action::Log(level, text) => self.log(level, &text),
             Action::Notify(notice) => self.notify(&notice),
-            Action::Kill { pid, signal } => {
-                // SAFETY: the PID is above 0 and a child's that has not been
-                // reaped. Fails when it is gone, which the reaping will tell.
-                unsafe { libc::kill(pid.get(), signals::number(signal)) };
-            }
+            Action::Kill { pid, signal } => self.kill(pid, signal),
             Action::Exec(kind) => {
                 // Only returns when it failed.
                 let error = self.exec(kind);
@@ -316,6 +327,22 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             }
         }
         then
+    }
+
+    /// A child that hasn't been reaped still has its PID. One of the table that
+    /// isn't a child any more, whoever has reaped it, may be anybody by now.
+    fn kill(&mut self, pid: Pid, signal: Signal) {
+        let listed = self.table.find(|p| p.is_child() && p.pid == pid.get()).is_some();
+        if listed && !wait::is_child(pid) {
+            let text = format!(
+                "Process {pid} is no child of this master any more: it isn't sent signal {}.",
+                signals::number(signal)
+            );
+            return self.log(Level::Warning, &text);
+        }
+        // SAFETY: the PID is above 0, and a child's or one that the user gave.
+        // Fails when it is gone, which the reaping will tell.
+        unsafe { libc::kill(pid.get(), signals::number(signal)) };
     }
 
     /// The client of a reload waits in the master's own pair, over the exec. It
@@ -483,19 +510,32 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     pub fn notify(&mut self, _notice: &Notice) {}
 
     /// Looks after the load of a configuration that the master itself does
-    /// (HAProxy up to 3.0), from now on: one that takes too long has failed.
+    /// (HAProxy up to 3.0), from now on: one that takes too long has failed. With
+    /// the process table of the `former` image, at a reload.
     ///
     /// # Errors
     /// The system's, or out of memory.
     ///
     /// # Safety
     /// The process has one thread.
-    pub unsafe fn guard_load(&mut self, after_reload: bool) -> io::Result<()> {
+    pub unsafe fn guard_load(&mut self, former: Option<&[u8]>) -> io::Result<()> {
         let Some(timeout) = self.life.policy.start_timeout else { return Ok(()) };
         let memory_full = |OutOfMemory| io::Error::from(io::ErrorKind::OutOfMemory);
-        self.life.record.memory = self.memory.as_ref().map(Memory::fd);
+        let generation = self.generation();
+        let failed = match former {
+            Some(text) => {
+                let (record, now) = (&self.life.record, clock::now().wall);
+                reexec::overdue_load(text, record, generation, timeout, now).map_err(memory_full)?
+            }
+            None => None,
+        };
         let mut plan = None;
-        if after_reload {
+        let mut own = Vec::new();
+        if let Some((table, mut record)) = failed {
+            record.memory = self.memory.as_ref().map(Memory::fd);
+            // For as long as this image: it can't be said when the load ends.
+            record.table = whole_table(&table, generation)?.map(IntoRawFd::into_raw_fd);
+            own = record.memory.iter().chain(&record.table).copied().collect();
             // SAFETY: by the caller's promise.
             let environment = unsafe { environment::all() };
             let request = reexec::Request {
@@ -504,14 +544,11 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 environment: &environment,
                 kind: ExecKind::Wait,
                 load_status: Some(false),
-                record: &self.life.record,
+                record: &record,
             };
-            let now = clock::now().wall;
-            plan = reexec::plan_for_overdue_load(self.generation(), &request, timeout, now)
-                .map_err(memory_full)?;
+            plan = Some(reexec::plan(&table, generation, &request).map_err(memory_full)?);
         }
-        let generation = self.generation();
-        let kept = self.boot.keep.iter().copied().chain(self.life.record.memory);
+        let kept = self.boot.keep.iter().copied().chain(own);
         load_guard::begin(&load_guard::Request {
             timeout,
             pace: PACE,
@@ -525,6 +562,12 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     fn exec(&mut self, kind: ExecKind) -> io::Error {
         load_guard::end();
+        // Closed again where the exec fails.
+        let whole = match whole_table(&self.table, self.generation()) {
+            Ok(whole) => whole,
+            Err(error) => return error,
+        };
+        self.life.record.table = whole.as_ref().map(AsRawFd::as_raw_fd);
         self.life.record.memory = self.memory.as_ref().map(Memory::fd);
         // SAFETY: a master has one thread.
         let now = || unsafe { environment::all() };
@@ -541,7 +584,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             Ok(plan) => plan,
             Err(OutOfMemory) => return io::Error::from(io::ErrorKind::OutOfMemory),
         };
-        let kept = self.boot.keep.iter().copied().chain(self.life.record.memory);
+        let record = &self.life.record;
+        let kept = self.boot.keep.iter().copied().chain(record.memory).chain(record.table);
         let keep: Vec<RawFd> = self.inherited.still_open().chain(kept).collect();
         self.host.before_exec();
         let error = exec::execute(&plan, &keep, self.boot.open_files);
@@ -693,6 +737,13 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         };
         showproc::text(&self.table, self.generation(), &request)
     }
+}
+
+/// The process table, where it is too long for the environment.
+fn whole_table<T: Table>(table: &T, generation: Generation) -> io::Result<Option<OwnedFd>> {
+    let text = handover::write(table, generation)
+        .map_err(|OutOfMemory| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    (text.len() > handover::LONGEST).then(|| fd::sealed(&text)).transpose()
 }
 
 /// What systemd hears of a load: that it goes on, and that it has failed.

@@ -1,5 +1,6 @@
 //! Reaping.
 
+use crate::core::process::Pid;
 use crate::core::signal::Ending;
 
 /// What waitpid() said.
@@ -36,6 +37,17 @@ pub fn next() -> Reaped {
     }
 }
 
+/// Whether `pid` is a child that has not been reaped. Its PID can't become
+/// somebody else's before that.
+pub fn is_child(pid: Pid) -> bool {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: an all-zero siginfo is a valid one.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let number = pid.get().unsigned_abs();
+    // SAFETY: `info` is ours; with WNOWAIT nothing is reaped.
+    unsafe { libc::waitid(libc::P_PID, number, &raw mut info, flags) == 0 }
+}
+
 fn ending(status: libc::c_int) -> Ending {
     let code = if libc::WIFEXITED(status) {
         libc::WEXITSTATUS(status)
@@ -51,6 +63,22 @@ fn ending(status: libc::c_int) -> Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_children_are_children() {
+        let pid = |number: u32| Pid::new(number.try_into().expect("a PID")).expect("above 0");
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("spawned");
+        let own = pid(child.id());
+        assert!(is_child(own), "one that lives");
+        drop(child.stdin.take());
+        child.wait().expect("reaped");
+        assert!(!is_child(own), "one that was reaped");
+        assert!(!is_child(pid(1)), "somebody else's");
+    }
 
     #[test]
     fn codes_are_a_shells() {
