@@ -222,7 +222,7 @@ $(BUILD)/$(FLAVOUR)/mworker.pc: contrib/pkgconfig/mworker.pc.in $(BUILD)/$(FLAVO
 		-e "s:@LIBS_PRIVATE@:$$(cat $(BUILD)/$(FLAVOUR)/native-static-libs):" $< >$@
 
 .PHONY: install
-install: $(BUILD)/libmworker.a check-header $(BUILD)/$(FLAVOUR)/mworker.pc $(BUILD)/mworkerctl
+install: $(BUILD)/mworkerctl $(BUILD)/libmworker.a check-header $(BUILD)/$(FLAVOUR)/mworker.pc
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(SHARED)
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man8
 	$(INSTALL) -m 755 $(BUILD)/mworkerctl $(DESTDIR)$(BINDIR)/

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Everything below a folder that isn't one, by its path in it.
 fn files(root: &Path) -> BTreeSet<String> {
@@ -27,7 +28,10 @@ fn files(root: &Path) -> BTreeSet<String> {
     found
 }
 
+/// One at a time: what is made on the way, for this PREFIX, is in a folder that all share.
 fn make(target: &str, to: &Path, variables: &[&str]) {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut make = support::make();
     make.arg(target).arg(format!("DESTDIR={}", to.display())).args(variables);
     support::run(&mut make);
