@@ -17,6 +17,8 @@ mod daemon;
 mod differences;
 #[path = "haproxy/failure.rs"]
 mod failure;
+#[path = "haproxy/faults.rs"]
+mod faults;
 #[path = "haproxy/handover.rs"]
 mod handover;
 #[path = "haproxy/notify.rs"]

@@ -22,10 +22,14 @@
 #include <haproxy/ticks.h>
 #include <haproxy/tools.h>
 
-#if MWORKER_HAPROXY >= 0x0301
+#if MWORKER_HAPROXY >= 0x0302
 #define SHIM_IO_HANDLER(appctx) ((appctx)->cli_ctx.io_handler)
 #else
 #define SHIM_IO_HANDLER(appctx) ((appctx)->io_handler)
+#endif
+
+#if MWORKER_HAPROXY < 0x0300
+#define ring_data(ring) b_data(&(ring)->buf)
 #endif
 
 /* Prints the next piece of the text; 1 when there is no more. */
@@ -78,14 +82,32 @@ static int shim_parse_show_proc(char **args, char *payload, struct appctx *appct
 	return 0;
 }
 
-/* The connection whose client typed the command. */
-static int shim_client_fd(struct appctx *appctx)
+/*
+ * The connection whose client typed the command waits in the master's own
+ * socketpair, where the next image finds and answers it. This process's copy
+ * closes itself with the exec, and is still there when that fails. Returns 1 if
+ * it waits there. Up to 2.6 a client learns nothing, but that its connection ends.
+ */
+static int shim_park_client(struct appctx *appctx)
 {
+#if MWORKER_HAPROXY >= 0x0207
 	struct stconn *sc = appctx_sc(appctx);
 	struct stream *strm = sc ? sc_strm(sc) : NULL;
 	struct connection *conn = strm && strm->scf ? sc_conn(strm->scf) : NULL;
+	int fd = conn ? conn_fd(conn) : -1;
 
-	return conn ? conn_fd(conn) : -1;
+	return fd >= 0 && send_fd_uxst(proc_self->ipc_fd[0], fd) == 0;
+#else
+	return 0;
+#endif
+}
+
+static void shim_drop_parked_client(void)
+{
+	int fd = recv_fd_uxst(proc_self->ipc_fd[1]);
+
+	if (fd >= 0)
+		close(fd);
 }
 
 static int shim_answer_failure(struct appctx *appctx, const char *why)
@@ -94,14 +116,10 @@ static int shim_answer_failure(struct appctx *appctx, const char *why)
 	return cli_msg(appctx, LOG_INFO, trash.area);
 }
 
-/*
- * "reload" and "hard-reload": the client's connection waits in the master's own
- * socketpair, where the next image finds and answers it. This process's copy
- * closes itself with the exec, and is still there when that fails.
- */
+/* "reload" and "hard-reload". */
 static int shim_parse_reload(char **args, char *payload, struct appctx *appctx, void *private)
 {
-	int fd, parked, result;
+	int parked, result;
 
 	if (!cli_has_level(appctx, ACCESS_LVL_OPER))
 		return 1;
@@ -110,9 +128,7 @@ static int shim_parse_reload(char **args, char *payload, struct appctx *appctx, 
 	if (result != MWORKER_OK)
 		return shim_answer_failure(appctx, mworker_strerror(result));
 
-	fd = shim_client_fd(appctx);
-	parked = fd >= 0 && send_fd_uxst(proc_self->ipc_fd[0], fd) == 0;
-
+	parked = shim_park_client(appctx);
 	shim_prepare_exec();
 	if (*args[0] == 'h')
 		result = mworker_hard_reload(shim_mworker);
@@ -120,14 +136,12 @@ static int shim_parse_reload(char **args, char *payload, struct appctx *appctx, 
 		result = mworker_reload(shim_mworker);
 
 	/* It failed. */
-	if (parked) {
-		fd = recv_fd_uxst(proc_self->ipc_fd[1]);
-		if (fd >= 0)
-			close(fd);
-	}
+	if (parked)
+		shim_drop_parked_client();
 	return shim_answer_failure(appctx, mworker_error(shim_mworker));
 }
 
+#if MWORKER_HAPROXY >= 0x0207
 /* What the client of a reload gets, once it is known how the reload ended. */
 static int shim_io_loadstatus(struct appctx *appctx)
 {
@@ -160,14 +174,22 @@ static int shim_io_loadstatus(struct appctx *appctx)
 	return 1;
 }
 
+#endif
+
 static struct cli_kw_list shim_cli_keywords = {{ }, {
 	{ { "@<relative pid>", NULL }, "@<relative pid>                         : send a command to the <relative pid> process", NULL, shim_io_show_proc, shim_release_show_proc, NULL, ACCESS_MASTER_ONLY },
 	{ { "@!<pid>", NULL },         "@!<pid>                                 : send a command to the <pid> process", cli_parse_default, NULL, NULL, NULL, ACCESS_MASTER_ONLY },
 	{ { "@master", NULL },         "@master                                 : send a command to the master process", cli_parse_default, NULL, NULL, NULL, ACCESS_MASTER_ONLY },
 	{ { "show", "proc", NULL },    "show proc                               : show processes status", shim_parse_show_proc, shim_io_show_proc, shim_release_show_proc, NULL, ACCESS_MASTER_ONLY },
+#if MWORKER_HAPROXY < 0x0209
+	{ { "reload", NULL },          "reload                                  : reload haproxy", shim_parse_reload, NULL, NULL, NULL, ACCESS_MASTER_ONLY },
+#else
 	{ { "reload", NULL },          "reload                                  : achieve a soft-reload (-sf) of haproxy", shim_parse_reload, NULL, NULL, NULL, ACCESS_MASTER_ONLY },
 	{ { "hard-reload", NULL },     "hard-reload                             : achieve a hard-reload (-st) of haproxy", shim_parse_reload, NULL, NULL, NULL, ACCESS_MASTER_ONLY },
+#endif
+#if MWORKER_HAPROXY >= 0x0207
 	{ { "_loadstatus", NULL },     NULL, cli_parse_default, shim_io_loadstatus, NULL, NULL, ACCESS_MASTER_ONLY },
+#endif
 	{{},}
 }};
 

@@ -39,12 +39,14 @@ MWORKER_MAJOR   := $(word 1,$(subst ., ,$(MWORKER_BRANCH)))
 MWORKER_MINOR   := $(word 2,$(subst ., ,$(MWORKER_BRANCH)))
 
 # One shim for each generation of HAProxy's internals.
-ifneq ($(filter $(MWORKER_BRANCH),3.0),)
+MWORKER_WAIT  := 2.6 2.8 3.0
+MWORKER_READY := 3.1 3.2 3.3 3.4 3.5
+ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_WAIT)),)
   MWORKER_SHIM := wait
-else ifneq ($(filter $(MWORKER_BRANCH),3.4 3.5),)
+else ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_READY)),)
   MWORKER_SHIM := ready
 else
-  $(error mworker has no shim for HAProxy '$(MWORKER_VERSION)' ($(CURDIR)/VERSION); it has them for 3.0, 3.4 and 3.5. Build without USE_RUST_MWORKER)
+  $(error mworker has no shim for HAProxy '$(MWORKER_VERSION)' ($(CURDIR)/VERSION); it has them for $(MWORKER_WAIT) $(MWORKER_READY). Build without USE_RUST_MWORKER)
 endif
 
 # -Ws is always there from 3.1 on.
@@ -64,7 +66,9 @@ endif
 use_opts      += USE_RUST_MWORKER
 BUILD_OPTIONS += USE_RUST_MWORKER=$(USE_RUST_MWORKER)
 
-OPTIONS_LDFLAGS += $(RUST_MWORKER_LIB) -lpthread -ldl -lm
+# Up to 2.9 libsystemd did what the library does.
+SYSTEMD_LDFLAGS :=
+OPTIONS_LDFLAGS := $(filter-out -lsystemd,$(OPTIONS_LDFLAGS)) $(RUST_MWORKER_LIB) -lpthread -ldl -lm
 
 MWORKER_COPTS = -I$(MWORKER_DIR) -I$(RUST_MWORKER_INC) \
 	-DMWORKER_HAPROXY='($(MWORKER_MAJOR) * 256 + $(MWORKER_MINOR))'
@@ -92,19 +96,31 @@ src/mworker-clock.o: $(MWORKER_DIR)/clock.c $(MWORKER_DEP)
 src/systemd.o: $(MWORKER_DIR)/systemd.c $(MWORKER_DEP)
 	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
 
-haproxy: src/mworker-shim.o src/mworker-cli.o src/mworker-listeners.o src/mworker-clock.o \
-	$(RUST_MWORKER_LIB)
+# Those that are not among HAProxy's objects; it has no src/systemd.o of its own
+# before 3.0.
+MWORKER_OBJS := src/mworker-shim.o src/mworker-cli.o src/mworker-listeners.o src/mworker-clock.o
+ifneq ($(MWORKER_SYSTEMD),)
+  MWORKER_OBJS += $(filter-out $(OBJS) $(OPTIONS_OBJS),src/systemd.o)
+endif
+
+haproxy: $(MWORKER_OBJS) $(RUST_MWORKER_LIB)
+
+# Part of the module is in other files of HAProxy: on their way into the compiler
+# definitions get another name, or a call more, and ours are appended.
+MWORKER_FILTERED = $(if $(filter 1,$(V)),,$(info $   CC      $@) @)$(MWORKER_DIR)/compile-filtered
 
 ifeq ($(MWORKER_SHIM),wait)
-# Part of the module is static functions of src/haproxy.c: the definitions get
-# another name on their way into the compiler, and ours are appended.
-src/haproxy.o: cmd_CC = $(if $(filter 1,$(V)),,$(info $   CC      $@) @)$(MWORKER_DIR)/compile-filtered \
-	$(MWORKER_DIR)/wait-haproxy.sed $(MWORKER_DIR)/wait-haproxy.c $(CC)
+src/haproxy.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_DIR)/wait-haproxy.sed $(MWORKER_DIR)/wait-haproxy.c $(CC)
 src/haproxy.o: COPTS += $(MWORKER_COPTS)
 src/haproxy.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_DIR)/wait-haproxy.sed $(MWORKER_DIR)/wait-haproxy.c
+endif
+
+ifneq ($(filter $(MWORKER_BRANCH),3.1 3.2),)
+src/cli.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_DIR)/ready-cli.sed /dev/null $(CC)
+src/cli.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_DIR)/ready-cli.sed
+endif
 
 src/mworker-prog.o: $(MWORKER_DIR)/programs.c $(MWORKER_DEP)
 	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
-endif
 
 endif # USE_RUST_MWORKER

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <haproxy/cfgparse.h>
 #include <haproxy/errors.h>
@@ -18,19 +20,53 @@ static int shim_has_programs;
 /* The section that is being read. */
 static struct mworker_proc *shim_program;
 
+static int shim_is_new_program(const struct mworker_proc *proc)
+{
+	return (proc->options & PROC_O_TYPE_PROG) && proc->reloads == 0;
+}
+
+#if MWORKER_HAPROXY >= 0x0301
+static void shim_stop_old_programs(void)
+{
+	struct mworker_proc *proc;
+
+	list_for_each_entry(proc, &proc_list, list) {
+		if ((proc->options & PROC_O_TYPE_PROG) && (proc->options & PROC_O_LEAVING) && proc->pid > 0)
+			kill(proc->pid, oldpids_sig);
+	}
+}
+#endif
+
 int mworker_ext_launch_all()
 {
 	if (!shim_has_programs)
 		return 0;
-	/* An alert has been given. */
-	if (mworker_start_programs(shim_mworker) != MWORKER_OK)
+	if (mworker_start_programs(shim_mworker) != MWORKER_OK) {
+		/* An alert has been given. */
+		shim_stop_new_programs();
 		exit(EXIT_FAILURE);
+	}
+#if MWORKER_HAPROXY >= 0x0301
+	/* Up to 3.0 -sf tells them. */
+	shim_stop_old_programs();
+#endif
 	return 0;
 }
 
-static int shim_is_new_program(const struct mworker_proc *proc)
+/* They have done nothing yet that would be worth a grace. */
+void shim_stop_new_programs(void)
 {
-	return (proc->options & PROC_O_TYPE_PROG) && proc->reloads == 0;
+	struct mworker_proc *proc;
+
+	list_for_each_entry(proc, &proc_list, list) {
+		if (!shim_is_new_program(proc) || proc->pid <= 0)
+			continue;
+		kill(proc->pid, SIGKILL);
+		while (waitpid(proc->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		/* As if it had never been forked. */
+		proc->pid = -1;
+	}
 }
 
 static int shim_out_of_memory(const char *file, int line)
@@ -44,6 +80,16 @@ static int shim_begin_program(const char *file, int line, char **args)
 	struct mworker_proc *other;
 	int errors = 0;
 
+#if MWORKER_HAPROXY >= 0x0301
+	if (!deprecated_directives_allowed) {
+		ha_warning("parsing [%s:%d]: The 'program' section is deprecated and will be eventually removed, "
+		           "it can be still allowed by setting 'expose-deprecated-directives' keyword in the 'global' "
+		           "section defined before any 'program' section. Please, consider to use a process manager instead "
+		           "of 'program' section, such as sysvinit, systemd, supervisord or s6.\n",
+		           file, line);
+		return ERR_ALERT | ERR_ABORT;
+	}
+#endif
 	if (alertif_too_many_args(1, file, line, args, &errors))
 		return errors | ERR_ABORT;
 	if (!*args[1]) {
@@ -170,6 +216,11 @@ int cfg_parse_program(const char *file, int linenum, char **args, int kwm)
 {
 	int errors;
 
+#if MWORKER_HAPROXY >= 0x0301
+	/* For the process that will be the master. */
+	if (!(global.mode & MODE_DISCOVERY))
+		return 0;
+#endif
 	if (strcmp(args[0], "program") == 0) {
 		shim_program = NULL;
 		errors = shim_begin_program(file, linenum, args);
@@ -196,6 +247,8 @@ int cfg_parse_program(const char *file, int linenum, char **args, int kwm)
 	return errors;
 }
 
+#if MWORKER_HAPROXY < 0x0301
+/* Later HAProxy looks itself. */
 int cfg_program_postparser()
 {
 	struct mworker_proc *proc;
@@ -216,6 +269,9 @@ int cfg_program_postparser()
 	}
 	return errors;
 }
+#endif
 
 REGISTER_CONFIG_SECTION("program", cfg_parse_program, NULL);
+#if MWORKER_HAPROXY < 0x0301
 REGISTER_CONFIG_POSTPARSER("program", cfg_program_postparser);
+#endif

@@ -1,9 +1,10 @@
 /*
- * HAProxy 3.4 and 3.5: the worker says READY, and the master that forked it goes
+ * HAProxy 3.1 to 3.5: the worker says READY, and the master that forked it goes
  * on. The whole module is this file's and those of shim.c, cli.c, listeners.c.
  */
 #include "shim.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,15 @@
 #include <haproxy/tools.h>
 #include <haproxy/version.h>
 
+#if MWORKER_HAPROXY < 0x0304
+#define ha_random_jump128 ha_random_jump96
+#endif
+
+#if MWORKER_HAPROXY >= 0x0303
 int max_reloads = 50;
+#else
+int max_reloads = INT_MAX;
+#endif
 /* 1: the last worker has said READY, 0: it failed. HAProxy's C writes it too. */
 int load_status;
 /* What -S said. */
@@ -100,7 +109,7 @@ void mworker_unblock_sigchld(void)
 	mworker_release_sigchld();
 }
 
-/* HAProxy's CLI calls it when it has dealt with a worker's READY. */
+/* HAProxy's CLI calls it when it has dealt with a worker's READY, see ready-cli.sed. */
 void mworker_unblock_signals()
 {
 	shim_register_signals();
@@ -168,10 +177,12 @@ static void shim_become_worker(void)
 	struct mworker_proc *worker = shim_starting();
 	int end;
 
+#if MWORKER_HAPROXY >= 0x0302
 	if (daemon_fd[1] >= 0) {
 		close(daemon_fd[1]);
 		daemon_fd[1] = -1;
 	}
+#endif
 	unsetenv("HAPROXY_MWORKER_REEXEC");
 	ha_random_jump128(1);
 
@@ -226,17 +237,26 @@ void mworker_apply_master_worker_mode(void)
 	shim_configure();
 	/* A daemon has become another process since. */
 	proc_self->pid = getpid();
-	if (mworker_fork(shim_mworker) == MWORKER_IN_WORKER)
+	switch (mworker_fork(shim_mworker)) {
+	case MWORKER_IN_WORKER:
 		shim_become_worker();
-	else
-		shim_become_master();
+		return;
+	case MWORKER_IN_MASTER:
+		break;
+	default:
+		shim_stop_new_programs();
+		mworker_release_unborn(shim_mworker);
+	}
+	shim_become_master();
 }
 
 /* The master's life. */
 void mworker_run_master(void)
 {
+#if MWORKER_HAPROXY >= 0x0303
 	close(devnullfd);
 	devnullfd = -1;
+#endif
 	/* A master has nothing to hurry for. */
 	global.tune.options &= ~GTUNE_BUSY_POLLING;
 

@@ -88,7 +88,7 @@ static void shim_gone(void *user, struct mworker_row *row, int kind)
 		shim_load_failed();
 	if (proc->srv && (kind == MWORKER_GONE_UNBORN || kind == MWORKER_GONE_STARTING)) {
 		shim_forget_listeners_on(proc->ipc_fd[0]);
-#if MWORKER_HAPROXY >= 0x0301
+#if MWORKER_HAPROXY >= 0x0303
 		srv_detach(proc->srv);
 #endif
 		srv_drop(proc->srv);
@@ -102,7 +102,9 @@ static void shim_gone(void *user, struct mworker_row *row, int kind)
 
 static void shim_crashed(void *user, const struct mworker_row *row)
 {
+#if MWORKER_HAPROXY >= 0x0209
 	display_version();
+#endif
 }
 
 struct shim_deferred {
@@ -140,7 +142,7 @@ static void shim_defer(void *user, void (*function)(void *argument), void *argum
 
 static void shim_leave(void *user, int status)
 {
-#if MWORKER_HAPROXY >= 0x0301
+#if MWORKER_HAPROXY >= 0x0303
 	struct post_deinit_fct *deinit;
 
 	list_for_each_entry(deinit, &post_deinit_master_list, list)

@@ -7,8 +7,12 @@
 
 #include "shim.h"
 
-#include <haproxy/systemd.h>
 #include <haproxy/tools.h>
+#if MWORKER_HAPROXY >= 0x0300
+#include <haproxy/systemd.h>
+#else
+#include "sd-daemon.h"
+#endif
 
 static int shim_notify(int unset_environment, const char *message)
 {

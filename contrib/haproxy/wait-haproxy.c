@@ -1,5 +1,5 @@
 /*
- * Appended to src/haproxy.c of HAProxy 3.0: the functions whose definitions
+ * Appended to src/haproxy.c of HAProxy 2.6 to 3.0: the functions whose definitions
  * wait-haproxy.sed has renamed, and what needs that file's statics.
  */
 /* That file has HAProxy's declaration of this name. */
@@ -7,6 +7,57 @@
 #include "mworker.h"
 #undef mworker_reload
 #include "shim.h"
+
+/* Why this image can't have a worker. */
+static const char *shim_refusal = "the new configuration can't be used";
+
+/*
+ * Called once the configuration is read. From now on a master is not told what
+ * it could not do yet: that waits for mworker_loop(), over the exec. What came
+ * before has waited since shim_init().
+ */
+static void shim_hold_reloads(void)
+{
+	sigset_t reload;
+
+	if (global.mode & (MODE_MWORKER | MODE_MWORKER_WAIT)) {
+		mworker_hold_signals();
+		return;
+	}
+	signal_register_fct(SIGUSR2, NULL, 0);
+	sigemptyset(&reload);
+	sigaddset(&reload, SIGUSR2);
+	ha_sigmask(SIG_UNBLOCK, &reload, NULL);
+}
+
+/* Those that a master replaces are told when there is who replaces them. */
+static int shim_tell_old_pids(void)
+{
+	return global.mode & MODE_MWORKER ? nb_oldpids : tell_old_pids(oldpids_sig);
+}
+
+/* As fork(). */
+static int shim_fork_worker(void)
+{
+	int pid = fork();
+
+	if (!(global.mode & MODE_MWORKER))
+		return pid;
+	if (pid == 0) {
+		/* A worker has nothing to reload. */
+		signal_register_fct(SIGUSR2, NULL, 0);
+	} else if (pid > 0) {
+		if (nb_oldpids)
+			nb_oldpids = tell_old_pids(oldpids_sig);
+		if (shim_kill_max_reloads)
+			mworker_kill_max_reloads(SIGTERM);
+	} else {
+		/* main() leaves: at a reload to reexec_on_failure(). */
+		shim_refusal = "no worker can be forked";
+		shim_stop_new_programs();
+	}
+	return pid;
+}
 
 void shim_prepare_exec(void)
 {
@@ -18,6 +69,10 @@ void shim_prepare_exec(void)
 void mworker_reexec_waitmode(void)
 {
 	shim_prepare_exec();
+#if MWORKER_HAPROXY < 0x0207
+	/* As that version does before every exec. */
+	mworker_notify_reloading(shim_mworker);
+#endif
 	mworker_loaded(shim_mworker);
 	/* It can't be executed any more: wait in this image, which has all it needs. */
 	global.nbtgroups = 1;
@@ -37,11 +92,17 @@ void reexec_on_failure(void)
 	sock_drop_unused_old_sockets();
 	usermsgs_clr(NULL);
 	shim_prepare_exec();
-	mworker_refused(shim_mworker, "the new configuration can't be used");
+#if MWORKER_HAPROXY < 0x0207
+	mworker_notify_reloading(shim_mworker);
+#endif
+	mworker_refused(shim_mworker, shim_refusal);
 	/*
 	 * It can't be executed any more, and of this image only the library is fit
 	 * for use: it looks after the workers until a reload works again.
 	 */
+#if MWORKER_HAPROXY < 0x0207
+	mworker_notify_ready(shim_mworker);
+#endif
 	_exit(mworker_run(shim_mworker));
 }
 
@@ -63,6 +124,11 @@ void mworker_loop(void)
 	};
 	size_t i;
 
+#if MWORKER_HAPROXY < 0x0207
+	/* Later ones have said so before they execute this image. */
+	shim_configure();
+	mworker_notify_ready(shim_mworker);
+#endif
 	/* A master has nothing to hurry for. */
 	global.tune.options &= ~GTUNE_BUSY_POLLING;
 

@@ -1,14 +1,30 @@
 /*
- * HAProxy 3.0: the master re-executes itself to wait, once the worker is forked
+ * HAProxy 2.6 to 3.0: the master re-executes itself to wait, once the worker is forked
  * or the configuration refused. What else it takes is in wait-haproxy.c, which
  * sees the statics of src/haproxy.c.
  */
 #include "shim.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 int max_reloads = -1;
+
+/*
+ * A reload that is asked for before HAProxy knows that it is a master is done
+ * once it can be: see shim_hold_reloads().
+ */
+static void shim_hold_first_reloads(void)
+{
+	sigset_t reload;
+
+	sigemptyset(&reload);
+	sigaddset(&reload, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &reload, NULL);
+}
+
+INITCALL0(STG_PREPARE, shim_hold_first_reloads);
 
 void mworker_unblock_signals()
 {

@@ -30,8 +30,10 @@ impl Processes {
             match (kind, section) {
                 ("master", _) => {
                     master = true;
-                    let (_, rest) = line.split_once("[failed: ")?;
-                    found.failed = rest.split_once(']')?.0.parse().ok()?;
+                    // HAProxy up to 2.4 doesn't count them.
+                    if let Some((_, rest)) = line.split_once("[failed: ") {
+                        found.failed = rest.split_once(']')?.0.parse().ok()?;
+                    }
                 }
                 ("worker", "old workers") => found.old.push(pid),
                 ("worker", _) => found.workers.push(pid),

@@ -1,7 +1,8 @@
 //! The proxies the demo can be run with: how each is configured and started.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Which proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Kind {
 pub struct Subject {
     pub kind: Kind,
     pub binary: PathBuf,
+    /// HAProxy's major and minor number.
+    version: (u32, u32),
 }
 
 /// From where to where.
@@ -61,7 +64,22 @@ impl Subject {
             let path = binary.display();
             return Err(format!("MWORKER_DEMO_BINARY is {path}, not the absolute path of a file"));
         }
-        Ok(Subject { kind, binary })
+        let version = match kind {
+            Kind::Example => (u32::MAX, 0),
+            Kind::Haproxy => version_of(&binary)
+                .ok_or_else(|| format!("{} -v tells no version", binary.display()))?,
+        };
+        Ok(Subject { kind, binary, version })
+    }
+
+    /// Whether a reload is told to have failed: to the client that asked for it, and to systemd.
+    pub fn tells_failures(&self) -> bool {
+        self.version >= (2, 7)
+    }
+
+    /// Whether `show proc` counts failed reloads.
+    pub fn counts_failures(&self) -> bool {
+        self.version >= (2, 5)
     }
 
     /// What it is called in texts.
@@ -101,6 +119,15 @@ impl Subject {
             ),
         }
     }
+}
+
+/// `HAProxy version 3.0.11-1 2025/06/03 - https://haproxy.org/`, `HA-Proxy` up to 2.3.
+fn version_of(haproxy: &Path) -> Option<(u32, u32)> {
+    let output = Command::new(haproxy).arg("-v").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, version) = text.split_once("version ")?;
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 fn example(routes: &Routes) -> String {

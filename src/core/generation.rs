@@ -92,6 +92,12 @@ impl Generation {
         }
     }
 
+    /// Both ends of a row's socketpair go over the exec; earlier only the
+    /// master's, and the other would stay open unknown.
+    pub const fn hands_over_both_ends(self) -> bool {
+        self.since(2, 7)
+    }
+
     /// The table is kept in ascending order of reloads.
     pub const fn sorts_table(self) -> bool {
         self.since(3, 4)
@@ -133,9 +139,20 @@ impl Generation {
         self.since(2, 7)
     }
 
+    /// The image that waits sends READY, after a load that failed too, so no
+    /// image before it does. Later ones send it before they are replaced.
+    pub const fn notifies_when_waiting(self) -> bool {
+        !self.since(2, 7)
+    }
+
     /// RELOADING has MONOTONIC_USEC with it.
     pub const fn notifies_monotonic(self) -> bool {
         self.since(3, 0)
+    }
+
+    /// A worker's unexpected death is called a bug.
+    pub const fn tells_of_a_bug(self) -> bool {
+        self.since(2, 9)
     }
 
     /// A former worker's end says when it had exceeded the reloads allowed.

@@ -75,13 +75,12 @@ mod text {
         }
     }
 
-    /// Several fields; where there is only one, HAProxy wrote no newline.
+    /// The fields that there are. Where HAProxy has a STATUS it ends with a
+    /// newline, and else not.
     fn lines<const N: usize>(fields: [Option<NotifyState<'_>>; N]) -> String {
+        let has_status = fields.iter().flatten().any(|f| matches!(f, NotifyState::Status(_)));
         let fields: Vec<String> = fields.iter().flatten().map(ToString::to_string).collect();
-        match fields.as_slice() {
-            [alone] => alone.clone(),
-            several => several.iter().map(|f| format!("{f}\n")).collect(),
-        }
+        fields.join("\n") + if has_status { "\n" } else { "" }
     }
 
     /// A newline would start another field, and with a NUL byte in it systemd
@@ -110,6 +109,7 @@ mod text {
                 "RELOADING=1\nSTATUS=Reloading Configuration.\nMONOTONIC_USEC=7\n"
             );
             let ready = Notice::Ready { pid: Pid::new(42).expect("above 0") };
+            assert_eq!(ready.datagram(g(2, 6)), "READY=1\nMAINPID=42");
             assert_eq!(ready.datagram(g(3, 0)), "READY=1\nMAINPID=42\nSTATUS=Ready.\n");
             assert_eq!(Notice::ReloadFailed.datagram(g(3, 0)), "READY=1\nSTATUS=Reload failed!\n");
             assert_eq!(

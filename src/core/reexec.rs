@@ -111,10 +111,11 @@ pub fn plan<T: Table>(
     generation: Generation,
     request: &Request<'_>,
 ) -> Result<Plan, OutOfMemory> {
+    let ends = if generation.hands_over_both_ends() { 2 } else { 1 };
     let keep = table
         .rows()
         .filter(|(_, p)| p.pid > 0)
-        .flat_map(|(_, p)| p.ipc_fd)
+        .flat_map(|(_, p)| p.ipc_fd.into_iter().take(ends))
         .filter(|fd| *fd >= 0)
         .collect();
     Ok(Plan {
@@ -298,6 +299,24 @@ mod tests {
         let last = plan.environment.last().map(|v| String::from_utf8_lossy(v).into_owned());
         assert!(last.is_some_and(|v| v.starts_with("HAPROXY_PROCESSES=|") && v.ends_with(row)));
         assert_eq!(plan.keep, [8, 9, 10], "a row that was never forked has nothing to keep");
+    }
+
+    #[test]
+    fn only_what_the_row_names_stays_open() {
+        let mut table = PlainTable::default();
+        let pair =
+            Process { pid: 9, options: options::WORKER, ipc_fd: [4, 5], ..Process::default() };
+        table.append(pair, b"", b"").expect("memory");
+        let request = Request {
+            argv: &strings(&["p"]),
+            no_listeners: false,
+            environment: &[],
+            kind: ExecKind::Wait,
+            load_status: None,
+        };
+        let keep = |g| plan(&table, g, &request).expect("memory").keep;
+        assert_eq!(keep(Generation::haproxy(2, 6)), [4]);
+        assert_eq!(keep(V3_0), [4, 5]);
     }
 
     #[test]

@@ -6,18 +6,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::differences::{DIFFERENCES, Difference, REWRITES};
-use crate::run::Run;
+use crate::run::{Run, version};
 
 /// Drives stock, then ours, and panics with a diff if they behave unlike each other in a
 /// way that is not listed.
 #[track_caller]
 pub fn scenario(name: &str, drive: impl Fn(&mut Run)) {
-    let mut stock = transcript(&binary("MWORKER_HAPROXY_STOCK"), &drive);
-    let ours = transcript(&binary("MWORKER_HAPROXY_OURS"), &drive);
+    let version = version(&binary(STOCK));
+    let mut stock = transcript(&binary(STOCK), &drive);
+    let ours = transcript(&binary(OURS), &drive);
     if env::var_os("MWORKER_SHOW_TRANSCRIPT").is_some() {
         println!("=== {name}\n{}", stock.join("\n"));
     }
-    for rewrite in REWRITES.iter().filter(|rewrite| rewrite.scenarios.contains(&name)) {
+    for rewrite in REWRITES.iter().filter(|rewrite| rewrite.applies(name, version)) {
         assert!(
             rewrite.apply(&mut stock),
             "scenario '{name}': difference '{}' is listed, but not there",
@@ -25,7 +26,7 @@ pub fn scenario(name: &str, drive: impl Fn(&mut Run)) {
         );
     }
     let listed: Vec<&Difference> =
-        DIFFERENCES.iter().filter(|difference| difference.scenarios.contains(&name)).collect();
+        DIFFERENCES.iter().filter(|difference| difference.applies(name, version)).collect();
     for difference in &listed {
         assert!(documented(difference.id), "docs/differences.md has no entry '{}'", difference.id);
     }
@@ -34,7 +35,11 @@ pub fn scenario(name: &str, drive: impl Fn(&mut Run)) {
     }
 }
 
-fn binary(variable: &str) -> PathBuf {
+/// Where the binaries are.
+pub const STOCK: &str = "MWORKER_HAPROXY_STOCK";
+pub const OURS: &str = "MWORKER_HAPROXY_OURS";
+
+pub fn binary(variable: &str) -> PathBuf {
     let Some(path) = env::var_os(variable).map(PathBuf::from) else {
         panic!(
             "{variable} is not set: run `make test`, which builds both HAProxy binaries and sets it"
@@ -172,14 +177,16 @@ fn render(pieces: &[Piece]) -> String {
 
 mod tests {
     use super::*;
+    use crate::differences::ALL;
 
     fn lines(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
     }
 
     const SWAP: Difference =
-        Difference { id: "swap", scenarios: &[], stock: &["b"], ours: &["B", "BB"] };
-    const EXTRA: Difference = Difference { id: "extra", scenarios: &[], stock: &[], ours: &["x"] };
+        Difference { id: "swap", scenarios: &[], stock: &["b"], ours: &["B", "BB"], versions: ALL };
+    const EXTRA: Difference =
+        Difference { id: "extra", scenarios: &[], stock: &[], ours: &["x"], versions: ALL };
 
     #[test]
     fn listed_differences_are_accepted() {

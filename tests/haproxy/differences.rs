@@ -1,5 +1,7 @@
 //! Where ours is meant to behave unlike stock HAProxy. The only place for it.
 
+use std::ops::RangeInclusive;
+
 /// One deliberate difference.
 #[derive(Debug)]
 pub struct Difference {
@@ -11,7 +13,20 @@ pub struct Difference {
     pub stock: &'static [&'static str],
     /// The lines ours has in their place.
     pub ours: &'static [&'static str],
+    /// The versions of HAProxy that show it.
+    pub versions: RangeInclusive<Version>,
 }
+
+/// Major and minor number.
+pub type Version = (u32, u32);
+
+pub const ALL: RangeInclusive<Version> = (0, 0)..=(9, 9);
+/// The start's log and how it ended go over to the next image.
+const FROM_2_7: RangeInclusive<Version> = (2, 7)..=(9, 9);
+const UNTIL_3_0: RangeInclusive<Version> = (0, 0)..=(3, 0);
+const UNTIL_3_3: RangeInclusive<Version> = (0, 0)..=(3, 3);
+const UNTIL_2_8: RangeInclusive<Version> = (0, 0)..=(2, 8);
+const UNTIL_2_6: RangeInclusive<Version> = (0, 0)..=(2, 6);
 
 /// One that changes a part of lines, wherever they are.
 #[derive(Debug)]
@@ -24,9 +39,23 @@ pub struct Rewrite {
     pub stock: &'static str,
     /// What ours writes in its place.
     pub ours: &'static str,
+    /// The versions of HAProxy that show it.
+    pub versions: RangeInclusive<Version>,
+}
+
+impl Difference {
+    /// Whether a scenario of this version shows it.
+    pub fn applies(&self, scenario: &str, version: Version) -> bool {
+        self.scenarios.contains(&scenario) && self.versions.contains(&version)
+    }
 }
 
 impl Rewrite {
+    /// Whether a scenario of this version shows it.
+    pub fn applies(&self, scenario: &str, version: Version) -> bool {
+        self.scenarios.contains(&scenario) && self.versions.contains(&version)
+    }
+
     /// Makes stock's lines ours; whether there was any.
     pub fn apply(&self, lines: &mut [String]) -> bool {
         let mut found = false;
@@ -39,20 +68,44 @@ impl Rewrite {
 }
 
 /// All of those. A scenario fails over one that is no longer there.
-pub const REWRITES: &[Rewrite] = &[Rewrite {
-    id: "version-of-the-master",
-    scenarios: &[
-        "argv",
-        "argv_without_socket_transfer",
-        "fresh_start",
-        "notifying",
-        "plain",
-        "quiet",
-        "without_master_cli",
-    ],
-    stock: "version=(null)",
-    ours: "version=",
-}];
+pub const REWRITES: &[Rewrite] = &[
+    Rewrite {
+        id: "no-socket-transfer-for-good",
+        scenarios: &["argv_without_socket_transfer"],
+        stock: "argv of <master>: <haproxy> -Ws",
+        ours: "argv of <master>: <haproxy> -x /dev/null -Ws",
+        versions: UNTIL_2_8,
+    },
+    Rewrite {
+        id: "no-socket-transfer-for-good",
+        scenarios: &["argv_without_socket_transfer"],
+        stock: "-x sockpair@<fd>",
+        ours: "-x /dev/null",
+        versions: UNTIL_2_8,
+    },
+    Rewrite {
+        id: "signals-of-programs",
+        scenarios: PROGRAMS,
+        stock: "ignores: USR2 PIPE",
+        ours: "ignores: PIPE",
+        versions: UNTIL_3_0,
+    },
+    Rewrite {
+        id: "version-of-the-master",
+        scenarios: &[
+            "argv",
+            "argv_without_socket_transfer",
+            "fresh_start",
+            "notifying",
+            "plain",
+            "quiet",
+            "without_master_cli",
+        ],
+        stock: "version=(null)",
+        ours: "version=",
+        versions: UNTIL_3_3,
+    },
+];
 
 /// A notify socket that can't be told: said at the reload, after what a first warning of a
 /// process is preceded by, and at the stop.
@@ -67,6 +120,7 @@ macro_rules! not_told {
                 "stderr: [NOTICE] path to executable is <haproxy>",
                 not_told!($text),
             ],
+            versions: ALL,
         }
     };
     (stop, $text:literal) => {
@@ -75,6 +129,7 @@ macro_rules! not_told {
             scenarios: &["odd_addresses"],
             stock: &[],
             ours: &[not_told!($text)],
+            versions: ALL,
         }
     };
     ($text:literal) => {
@@ -93,6 +148,7 @@ macro_rules! bad_row {
                 "stderr: [WARNING] config : row 1 of the process table is left out, ",
                 $text
             )],
+            versions: ALL,
         }
     };
 }
@@ -137,42 +193,49 @@ pub const DIFFERENCES: &[Difference] = &[
              expected: 'type=m;pid=0;reloads=99999999999999999999;timestamp=-5'",
             MASTER_MADE_UP,
         ],
+        versions: ALL,
     },
     Difference {
         id: "bad-rows-are-told",
         scenarios: &["malformed_process_table"],
         stock: &[MASTER_MADE_UP],
         ours: &[],
+        versions: ALL,
     },
     Difference {
         id: "tables-without-descriptors",
         scenarios: &["process_table_without_descriptors"],
         stock: &["serves: Some(false)"],
         ours: &["serves: Some(true)"],
+        versions: ALL,
     },
     Difference {
         id: "reload-while-leaving",
         scenarios: &["soft_stop_then_reload"],
         stock: &["after the reload: Loading success"],
         ours: &["after the reload: the reload is ignored"],
+        versions: ALL,
     },
     Difference {
         id: "limit-of-descriptors",
         scenarios: &["limit_of_descriptors"],
         stock: &["the master has its worker's limit: true"],
         ours: &["the master has its worker's limit: false"],
+        versions: ALL,
     },
     Difference {
         id: "environment-of-workers",
         scenarios: &["argv", "argv_without_socket_transfer", "started_anew"],
         stock: &["    HAPROXY_LOAD_SUCCESS=1|"],
         ours: &[],
+        versions: FROM_2_7,
     },
     Difference {
         id: "environment-of-workers",
         scenarios: &["argv", "argv_without_socket_transfer"],
         stock: &["    HAPROXY_LOAD_SUCCESS=0|"],
         ours: &[],
+        versions: FROM_2_7,
     },
     Difference {
         id: "state-of-the-master",
@@ -199,6 +262,7 @@ pub const DIFFERENCES: &[Difference] = &[
         scenarios: PROGRAMS,
         stock: &["    1 x /dev/shm/haproxy_startup_logs_<master> (deleted)|"],
         ours: &[],
+        versions: FROM_2_7,
     },
     Difference {
         id: "descriptors-of-programs",
@@ -209,6 +273,7 @@ pub const DIFFERENCES: &[Difference] = &[
             "    3 x unix stream|",
         ],
         ours: &[],
+        versions: FROM_2_7,
     },
     Difference {
         id: "descriptors-of-programs",
@@ -219,6 +284,29 @@ pub const DIFFERENCES: &[Difference] = &[
             "    4 x unix stream|",
         ],
         ours: &[],
+        versions: FROM_2_7,
+    },
+    Difference {
+        id: "descriptors-of-programs",
+        scenarios: PROGRAMS,
+        stock: &[
+            "    1 x anon_inode:[eventpoll]|",
+            "    1 x unix listen <dir>/master.sock.<master>.tmp|",
+            "    1 x unix stream|",
+        ],
+        ours: &[],
+        versions: UNTIL_2_6,
+    },
+    Difference {
+        id: "descriptors-of-programs",
+        scenarios: PROGRAMS,
+        stock: &[
+            "    1 x anon_inode:[eventpoll]|",
+            "    1 x unix listen <dir>/master.sock.<master>.tmp|",
+            "    2 x unix stream|",
+        ],
+        ours: &[],
+        versions: UNTIL_2_6,
     },
     Difference {
         id: "programs-that-cannot-be-executed",
@@ -228,5 +316,6 @@ pub const DIFFERENCES: &[Difference] = &[
             "<p1> stderr: [NOTICE] path to executable is <haproxy>",
         ],
         ours: &[],
+        versions: ALL,
     },
 ];

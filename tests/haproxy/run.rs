@@ -13,6 +13,7 @@ use mworker_kit::{
     procfs, try_wait_for, wait_until,
 };
 
+use crate::differences::Version;
 use crate::text::{LogLine, Names, log_lines};
 
 /// A row of `show proc`.
@@ -27,6 +28,7 @@ pub struct Row {
 /// A scenario's view of the binary under test.
 pub struct Run {
     binary: PathBuf,
+    version: Version,
     pub host: Host,
     pub notify: NotifySocket,
     /// Where the frontend of mode http listens.
@@ -56,7 +58,7 @@ impl Run {
         let mut names = Names::default();
         names.word(&host.dir().to_string_lossy(), "dir");
         names.word(&binary.to_string_lossy(), "haproxy");
-        names.word(&version(binary), "version");
+        names.word(&version_text(binary), "version");
         let (http, tcp, other) = (Port::reserve(), Port::reserve(), Port::reserve());
         let echo = Backend::echo();
         // Whole addresses, for a port alone may be some process's number as well.
@@ -69,6 +71,7 @@ impl Run {
         let notify = NotifySocket::at_path(&host);
         Run {
             binary: binary.to_owned(),
+            version: version(binary),
             host,
             notify,
             http,
@@ -134,6 +137,11 @@ impl Run {
     /// `-S SOCKET` of the master CLI.
     pub fn master_socket(&self) -> String {
         self.host.master_socket().to_string_lossy().into_owned()
+    }
+
+    /// Whether this is that version of HAProxy, or a later one.
+    pub fn since(&self, major: u32, minor: u32) -> bool {
+        self.version >= (major, minor)
     }
 
     pub fn binary(&self) -> &Path {
@@ -681,10 +689,18 @@ fn exited(text: &str) -> bool {
 }
 
 /// What the binary calls its version.
-fn version(binary: &Path) -> String {
+fn version_text(binary: &Path) -> String {
     let output = Command::new(binary).arg("-v").output().expect("the binary can be run");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.split_whitespace().nth(2).unwrap_or_else(|| panic!("odd -v: {text:?}")).to_owned()
+}
+
+/// Its major and minor number.
+pub fn version(binary: &Path) -> Version {
+    let text = version_text(binary);
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse().ok());
+    let numbers = numbers.next().zip(numbers.next());
+    numbers.unwrap_or_else(|| panic!("odd version: {text:?}"))
 }
 
 mod tests {

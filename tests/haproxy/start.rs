@@ -117,6 +117,14 @@ fn master_socket_without_master() {
         run.write_usual_config();
         let launch = run.launch(&["-S", &run.master_socket()]);
         run.spawn(launch);
+        if !run.since(3, 0) {
+            // It is a warning, and the proxy serves.
+            let pid = run.master();
+            wait_until(PATIENCE, "a proxy that listens", || crate::run::listens(pid));
+            run.note_request();
+            run.note_stderr();
+            run.proxy().signal(mworker_kit::Signal::TERM);
+        }
         run.note_exit();
     });
 }

@@ -47,7 +47,7 @@ impl Lifecycle {
             out.push(Action::Log(Level::Alert, text.into()));
         }
         if !end.is_normal() {
-            if worker {
+            if worker && self.generation.tells_of_a_bug() {
                 let text = texts::unexpected_death(&self.product);
                 out.push(Action::Log(Level::Warning, text.into()));
                 out.push(Action::Crashed(row));

@@ -205,7 +205,11 @@ impl Lifecycle {
             self.exit(1, out);
         } else if !self.generation.has_ready_handshake() {
             out.push(Action::Log(Level::Warning, texts::LOAD_FAILURE.into()));
-            self.failed(table, Notice::ReloadFailed, why, now, out);
+            if self.generation.notifies_when_waiting() {
+                self.count_failure(table, why, now);
+            } else {
+                self.failed(table, Notice::ReloadFailed, why, now, out);
+            }
             out.push(Action::Exec(ExecKind::Wait));
         } else {
             out.push(Action::Log(Level::Alert, texts::load_failed(why).into()));
@@ -224,14 +228,18 @@ impl Lifecycle {
         now: Now,
         out: &mut Vec<Action<T::Row>>,
     ) {
-        table.for_each(|p| p.failed_reloads = p.failed_reloads.saturating_add(1));
-        self.nothing_new_serves(table, why, now);
+        self.count_failure(table, why, now);
         if !self.leaving {
             out.push(Action::Notify(notice));
         }
         if self.generation.has_ready_handshake() {
             out.push(Action::Answer { success: false });
         }
+    }
+
+    fn count_failure<T: Table>(&mut self, table: &mut T, why: &str, now: Now) {
+        table.for_each(|p| p.failed_reloads = p.failed_reloads.saturating_add(1));
+        self.nothing_new_serves(table, why, now);
     }
 
     /// No worker came of a reload: who served goes on.
