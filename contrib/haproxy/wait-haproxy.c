@@ -39,10 +39,11 @@ static int shim_tell_old_pids(void)
 /* As fork(). */
 static int shim_fork_worker(void)
 {
-	int pid = fork();
+	int pid;
 
 	if (!(global.mode & MODE_MWORKER))
-		return pid;
+		return fork();
+	pid = mworker_fork_process(shim_mworker);
 	if (pid == 0) {
 		/* A worker has nothing to reload. */
 		signal_register_fct(SIGUSR2, NULL, 0);

@@ -225,6 +225,8 @@ impl NextImage {
         let mut from = 3;
         for fd in self.keep.iter().copied().filter(|fd| *fd > 2) {
             close_on_exec(from, fd - 1);
+            // SAFETY: only changes a flag.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
             from = fd + 1;
         }
         close_on_exec(from, RawFd::MAX);
