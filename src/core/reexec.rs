@@ -313,6 +313,7 @@ mod tests {
             environment: &[],
             kind: ExecKind::Wait,
             load_status: None,
+            record: &Record::default(),
         };
         let keep = |g| plan(&table, g, &request).expect("memory").keep;
         assert_eq!(keep(Generation::haproxy(2, 6)), [4]);
