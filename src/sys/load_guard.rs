@@ -61,12 +61,20 @@ pub fn begin(request: &Request<'_>) -> io::Result<()> {
 }
 
 /// The load is over. What belonged to it stays allocated: a handler may be on
-/// its way.
+/// its way. What a worker that is forked now would inherit goes.
 pub fn end() {
     let guard = LOAD.swap(std::ptr::null_mut(), Ordering::AcqRel);
     // SAFETY: NULL, or a guard that is never freed.
     if let Some(guard) = unsafe { guard.as_ref() } {
         guard.timer.arm(0);
+        for signal in [libc::SIG_IGN, libc::SIG_DFL] {
+            // A signal that is on its way is dropped by the first.
+            // SAFETY: both are dispositions, no code of ours.
+            unsafe { libc::signal(libc::SIGRTMAX() - 1, signal) };
+        }
+        for datagram in [&guard.goes_on, &guard.failed].into_iter().flatten() {
+            fd::close_raw(datagram.socket);
+        }
     }
 }
 

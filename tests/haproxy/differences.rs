@@ -250,12 +250,14 @@ pub const DIFFERENCES: &[Difference] = &[
         ],
         stock: &[],
         ours: &["    MWORKER_STATE|"],
+        versions: ALL,
     },
     Difference {
         id: "systemd-is-for-masters",
         scenarios: PROGRAMS,
         stock: &["    NOTIFY_SOCKET|"],
         ours: &[],
+        versions: ALL,
     },
     Difference {
         id: "descriptors-of-programs",
