@@ -5,6 +5,7 @@
 //! handler tells systemd for a while that the load goes on; then it becomes the
 //! image that waits, as after any other failed load.
 
+use super::fd;
 use super::limits::OpenFiles;
 use super::signal_safe::{self, Datagram, LOAD, LoadGuard, NextImage, Timer, pointers};
 use super::{check, exec, signals};
@@ -73,7 +74,8 @@ pub fn end() {
             unsafe { libc::signal(libc::SIGRTMAX() - 1, signal) };
         }
         for datagram in [&guard.goes_on, &guard.failed].into_iter().flatten() {
-            fd::close_raw(datagram.socket);
+            // SAFETY: the guard's own, and nobody uses it any more.
+            unsafe { fd::close_raw(datagram.socket) };
         }
     }
 }
