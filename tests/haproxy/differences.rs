@@ -253,6 +253,35 @@ pub const DIFFERENCES: &[Difference] = &[
         versions: ALL,
     },
     Difference {
+        id: "state-of-the-master",
+        scenarios: &[
+            "address_taken_then_free",
+            "broken_config_then_good",
+            "descriptors_do_not_grow",
+            "fresh_start",
+            "notifying",
+            "session_over_a_reload",
+        ],
+        stock: &[],
+        ours: &["    1 x /memfd:mworker (deleted)|"],
+        versions: ALL,
+    },
+    Difference {
+        id: "systemd-is-for-masters",
+        scenarios: &["argv", "argv_without_socket_transfer", "fresh_start"],
+        stock: &["    NOTIFY_SOCKET=<dir>/notify.sock|"],
+        ours: &[],
+        versions: ALL,
+    },
+    Difference {
+        id: "signals-to-strangers",
+        scenarios: &["malformed_process_table"],
+        stock: &[],
+        ours: &["stderr: [WARNING] Process 5000002 is no child of this master any more: it isn't \
+                 sent signal 15."],
+        versions: ALL,
+    },
+    Difference {
         id: "systemd-is-for-masters",
         scenarios: PROGRAMS,
         stock: &["    NOTIFY_SOCKET|"],
