@@ -85,7 +85,7 @@ fn kept() {
         }
         run.step("the program ends");
         Signal::TERM.send(program);
-        run.wait_stderr("program 'helper'");
+        run.wait_stderr("exited with code 143");
         run.note_events();
         run.note_cli("show proc");
     });
