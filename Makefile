@@ -233,9 +233,11 @@ install: $(BUILD)/mworkerctl $(BUILD)/libmworker.a check-header $(BUILD)/$(FLAVO
 	$(INSTALL) -m 644 $(filter-out $(PROGRAMS),$(FOR_PACKAGERS)) $(DESTDIR)$(SHARED)/
 	$(if $(PROGRAMS),$(INSTALL) -m 755 $(PROGRAMS) $(DESTDIR)$(SHARED)/)
 ifeq ($(FLAVOUR),systemd)
-	$(MAKE) --no-print-directory -C contrib/systemd SBINDIR='$(SBINDIR)' SERVICE=$(abspath $(BUILD)/haproxy.service)
-	$(INSTALL) -d $(DESTDIR)$(UNITDIR)
+	$(MAKE) --no-print-directory -C contrib/systemd SBINDIR='$(SBINDIR)' BINDIR='$(BINDIR)' \
+		SERVICE=$(abspath $(BUILD)/haproxy.service)
+	$(INSTALL) -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DATADIR)/mworker/systemd
 	$(INSTALL) -m 644 $(BUILD)/haproxy.service $(DESTDIR)$(UNITDIR)/
+	$(INSTALL) -m 644 contrib/systemd/notify-reload.conf $(DESTDIR)$(DATADIR)/mworker/systemd/
 else
 	@echo 'No haproxy.service: its -Ws needs a library with USE_SYSTEMD=1.'
 endif
@@ -294,6 +296,7 @@ test-setup:
 	need systemd systemd-analyze --version; \
 	need mandoc command -v mandoc; \
 	need systemd-container command -v systemd-nspawn; \
+	need openssl command -v openssl; \
 	need liblua5.4-dev pkg-config --exists lua5.4; \
 	need libssl-dev pkg-config --exists openssl; \
 	need libpcre2-dev pkg-config --exists libpcre2-8; \

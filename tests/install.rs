@@ -58,6 +58,7 @@ fn expected(prefix: &str, unit: bool) -> BTreeSet<String> {
     all.extend(for_packagers().iter().map(|name| format!("{prefix}/share/mworker/haproxy/{name}")));
     if unit {
         all.insert(format!("{prefix}/lib/systemd/system/haproxy.service"));
+        all.insert(format!("{prefix}/share/mworker/systemd/notify-reload.conf"));
     }
     all
 }
@@ -112,12 +113,13 @@ fn pkg_config_finds_what_links() {
     support::run(&mut Command::new(&program));
 }
 
-/// A unit for a haproxy in `sbin`, made by contrib/systemd's own Makefile.
-fn unit(root: &Path, sbin: &Path) -> PathBuf {
+/// A unit for a haproxy and a mworkerctl in `bin`, made by contrib/systemd's own Makefile.
+fn unit(root: &Path, bin: &Path) -> PathBuf {
     let unit = root.join("haproxy.service");
     let mut make = support::make();
     make.args(["-C", "contrib/systemd"]);
-    make.arg(format!("SERVICE={}", unit.display())).arg(format!("SBINDIR={}", sbin.display()));
+    make.arg(format!("SERVICE={}", unit.display()))
+        .args(["SBINDIR", "BINDIR"].map(|name| format!("{name}={}", bin.display())));
     support::run(&mut make);
     unit
 }
@@ -125,12 +127,14 @@ fn unit(root: &Path, sbin: &Path) -> PathBuf {
 #[test]
 fn systemd_has_nothing_to_say_about_the_unit() {
     let root = TempDir::new();
-    let sbin = root.path().join("sbin");
-    std::fs::create_dir(&sbin).expect("made");
-    let haproxy = sbin.join("haproxy");
-    std::fs::write(&haproxy, "#!/bin/sh\n").expect("written");
-    std::fs::set_permissions(&haproxy, PermissionsExt::from_mode(0o755)).expect("set");
-    let unit = unit(root.path(), &sbin);
+    let bin = root.path().join("bin");
+    std::fs::create_dir(&bin).expect("made");
+    let programs = ["haproxy", "mworkerctl"].map(|name| bin.join(name));
+    for program in &programs {
+        std::fs::write(program, "#!/bin/sh\n").expect("written");
+        std::fs::set_permissions(program, PermissionsExt::from_mode(0o755)).expect("set");
+    }
+    let unit = unit(root.path(), &bin);
     let verify = |path: &Path| {
         let output = Command::new("systemd-analyze")
             .args(["verify", "--man=no", "--recursive-errors=no"])
@@ -148,9 +152,13 @@ fn systemd_has_nothing_to_say_about_the_unit() {
     std::fs::write(&unit, text.replace("KillMode=", "KillMood=")).expect("written");
     let (_, said) = verify(&unit);
     assert!(said.contains("KillMood"), "{said}");
-    std::fs::remove_file(haproxy).expect("removed");
-    let (_, said) = verify(&unit);
-    assert!(said.contains("haproxy is not executable"), "{said}");
+    for (program, name) in programs.iter().zip(["haproxy", "mworkerctl"]) {
+        std::fs::remove_file(program).expect("removed");
+        let (_, said) = verify(&unit);
+        assert!(said.contains(&format!("{name} is not executable")), "{said}");
+        std::fs::write(program, "#!/bin/sh\n").expect("written");
+        std::fs::set_permissions(program, PermissionsExt::from_mode(0o755)).expect("set");
+    }
 }
 
 #[test]
@@ -160,19 +168,16 @@ fn the_unit_says_what_it_has_to() {
     let values = |key: &str| -> Vec<&str> {
         text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
     };
-    assert!(!text.contains('@'), "{text}");
+    assert!(!text.contains("BINDIR@"), "{text}");
     assert_eq!(values("Type"), ["notify"]);
     assert_eq!(values("KillMode"), ["mixed"]);
     assert_eq!(values("Restart"), ["always"]);
-    assert_eq!(values("SuccessExitStatus"), ["143"]);
+    assert_eq!(values("SuccessExitStatus"), ["143 SIGTERM"]);
     let start = values("ExecStart");
     assert_eq!(start.len(), 1);
     assert!(start[0].starts_with("/usr/sbin/haproxy -Ws "), "{start:?}");
-    // First a check, under the options of the start; then the reload.
-    let reload = values("ExecReload");
-    assert_eq!(reload.len(), 2);
-    assert!(reload[0].starts_with("/usr/sbin/haproxy -Ws ") && reload[0].contains(" -c "));
-    assert!(reload[1].ends_with("-USR2 $MAINPID"), "{reload:?}");
+    // It reports its result, and is the only one.
+    assert_eq!(values("ExecReload"), ["/usr/sbin/mworkerctl --pid $MAINPID reload"]);
     // A folder that isn't there is no reason not to start.
     assert!(!text.contains("conf.d"));
 }

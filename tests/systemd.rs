@@ -16,6 +16,8 @@ mod inside;
 mod outside;
 #[path = "systemd/reload.rs"]
 mod reload;
+#[path = "systemd/sandbox.rs"]
+mod sandbox;
 #[path = "systemd/service.rs"]
 mod service;
 #[path = "systemd/start.rs"]
@@ -35,7 +37,14 @@ use inside::Scenario;
 
 /// All of them, in the order in which they are run.
 fn scenarios() -> Vec<Scenario> {
-    [start::scenarios(), stop::scenarios(), reload::scenarios(), failure::scenarios()].concat()
+    [
+        start::scenarios(),
+        stop::scenarios(),
+        reload::scenarios(),
+        failure::scenarios(),
+        sandbox::scenarios(),
+    ]
+    .concat()
 }
 
 fn main() -> std::process::ExitCode {

@@ -22,30 +22,34 @@ pub type Body = fn(&Service) -> String;
 /// One thing to see, for one service.
 #[derive(Clone)]
 pub struct Scenario {
-    pub name: &'static str,
-    pub kind: Kind,
-    pub body: Body,
+    name: &'static str,
+    kind: Kind,
+    body: Body,
+    /// The first systemd that has what it is about.
+    since: u32,
 }
 
 impl Scenario {
     /// One for each of these services.
     pub fn of(name: &'static str, kinds: &[Kind], body: Body) -> Vec<Scenario> {
-        kinds.iter().map(|kind| Scenario { name, kind: *kind, body }).collect()
+        kinds.iter().map(|kind| Scenario { name, kind: *kind, body, since: 0 }).collect()
     }
 
-    fn full_name(&self) -> String {
+    /// For systemd from this version on.
+    pub fn since(version: u32, scenarios: Vec<Scenario>) -> Vec<Scenario> {
+        scenarios.into_iter().map(|scenario| Scenario { since: version, ..scenario }).collect()
+    }
+
+    pub fn full_name(&self) -> String {
         format!("{}::{}", self.kind.name(), self.name)
     }
 }
 
-/// The names of all scenarios that have one of `wanted` in theirs.
-pub fn chosen(wanted: &[String]) -> Vec<String> {
-    let all = crate::scenarios().into_iter().map(|scenario| scenario.full_name());
-    all.filter(|name| picks(wanted, name)).collect()
-}
-
-fn picks(wanted: &[String], name: &str) -> bool {
-    wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()))
+/// Those of all scenarios that have one of `wanted` in their name.
+pub fn chosen(wanted: &[String]) -> Vec<Scenario> {
+    let picks = |name: &str| wanted.iter().any(|part| name.contains(part.as_str()));
+    let all = crate::scenarios().into_iter();
+    all.filter(|scenario| wanted.is_empty() || picks(&scenario.full_name())).collect()
 }
 
 /// Where a scenario that failed says why, in the folder that both sides see.
@@ -55,7 +59,7 @@ pub fn log_of(name: &str) -> String {
 
 /// What one side tells the other.
 pub enum Event {
-    Booted { systemd: String },
+    Booted { scenarios: usize, systemd: String },
     Begun { name: String },
     Passed { ms: u128, note: String },
     Failed { ms: u128, name: String },
@@ -64,7 +68,7 @@ pub enum Event {
 impl Event {
     fn line(&self) -> String {
         match self {
-            Event::Booted { systemd } => format!("booted {systemd}"),
+            Event::Booted { scenarios, systemd } => format!("booted {scenarios} {systemd}"),
             Event::Begun { name } => format!("begun {name}"),
             Event::Passed { ms, note } => format!("passed {ms} {note}"),
             Event::Failed { ms, name } => format!("failed {ms} {name}"),
@@ -74,9 +78,10 @@ impl Event {
     pub fn parse(line: &str) -> Event {
         let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
         let (ms, text) = rest.split_once(' ').unwrap_or((rest, ""));
+        let scenarios = ms.parse().unwrap_or(0);
         let ms = ms.parse().unwrap_or(0);
         match what {
-            "booted" => Event::Booted { systemd: rest.to_owned() },
+            "booted" => Event::Booted { scenarios, systemd: text.to_owned() },
             "begun" => Event::Begun { name: rest.to_owned() },
             "passed" => Event::Passed { ms, note: text.to_owned() },
             "failed" => Event::Failed { ms, name: text.to_owned() },
@@ -95,13 +100,15 @@ pub fn main() -> ExitCode {
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let wanted: Vec<String> = wanted.split_whitespace().map(str::to_owned).collect();
     crate::traffic::tell_addresses();
-    let version = run("systemctl", &["--version"]);
-    tell(Event::Booted { systemd: version.lines().next().unwrap_or_default().to_owned() });
-    for scenario in crate::scenarios() {
+    run("systemd-sysusers", &["/usr/lib/mworker-tests/sysusers.conf"]);
+    let systemd = run("systemctl", &["--version"]).lines().next().unwrap_or_default().to_owned();
+    let version = systemd.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+    let version: u32 = version.unwrap_or_else(|| panic!("no version in {systemd}"));
+    let mut scenarios = chosen(&wanted);
+    scenarios.retain(|scenario| scenario.since <= version);
+    tell(Event::Booted { scenarios: scenarios.len(), systemd });
+    for scenario in scenarios {
         let name = scenario.full_name();
-        if !picks(&wanted, &name) {
-            continue;
-        }
         tell(Event::Begun { name: name.clone() });
         let begun = Instant::now();
         let came = attempt(&scenario, &Path::new(OUT).join(log_of(&name)));

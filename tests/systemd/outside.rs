@@ -16,9 +16,9 @@ const LIMIT: Duration = Duration::from_secs(600);
 
 pub fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let names = inside::chosen(&wanted);
+    let chosen = inside::chosen(&wanted);
     if std::env::args().any(|argument| argument == "--list") {
-        names.iter().for_each(|name| println!("{name}: test"));
+        chosen.iter().for_each(|scenario| println!("{}: test", scenario.full_name()));
         return ExitCode::SUCCESS;
     }
     let lower = std::env::var_os("MWORKER_SYSTEMD_ROOT").map_or("/".into(), PathBuf::from);
@@ -26,8 +26,8 @@ pub fn main() -> ExitCode {
     let folder = TempDir::new();
     let begun = Instant::now();
     let mut machine = Machine::boot(&folder, &lower, &wanted.join(" "));
-    let tally = machine.follow(names.len());
-    if tally.passed == names.len() {
+    let tally = machine.follow();
+    if tally.passed == tally.scenarios && tally.passed > 0 {
         println!(
             "\n{} scenarios passed under {}, in {:.1} s",
             tally.passed,
@@ -36,17 +36,18 @@ pub fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
-    if tally.passed + tally.failed.len() < names.len() {
+    if tally.passed == 0 || tally.passed + tally.failed.len() < tally.scenarios {
         println!("\nthe machine ended early; its console:\n{}", machine.read("../console"));
         println!("the output of the scenarios:\n{}", machine.read("output"));
     }
-    println!("\n{} of {} passed; failed: {:#?}", tally.passed, names.len(), tally.failed);
+    println!("\n{} of {} passed; failed: {:#?}", tally.passed, tally.scenarios, tally.failed);
     ExitCode::FAILURE
 }
 
 /// How the scenarios went.
 #[derive(Default)]
 struct Tally {
+    scenarios: usize,
     systemd: String,
     passed: usize,
     failed: Vec<String>,
@@ -94,8 +95,7 @@ impl Machine {
     }
 
     /// Shows what happens until the machine is off.
-    fn follow(&mut self, count: usize) -> Tally {
-        println!("\nrunning {count} scenarios");
+    fn follow(&mut self) -> Tally {
         let mut tally = Tally::default();
         let off = try_wait_for(LIMIT, || {
             // Asked before the last look at what it has written.
@@ -105,8 +105,10 @@ impl Machine {
             }
             exit
         });
-        if off.is_none() {
-            println!("it isn't off after {LIMIT:?}");
+        match off {
+            Some(status) if !status.success() => println!("\nnspawn: {status}"),
+            Some(_) => {}
+            None => println!("\nit isn't off after {LIMIT:?}"),
         }
         tally
     }
@@ -123,9 +125,9 @@ impl Machine {
 
     fn show(&self, event: Event, tally: &mut Tally) {
         match event {
-            Event::Booted { systemd } => {
-                println!("booted {systemd}");
-                tally.systemd = systemd;
+            Event::Booted { scenarios, systemd } => {
+                println!("\n{scenarios} scenarios under {systemd}");
+                (tally.scenarios, tally.systemd) = (scenarios, systemd);
             }
             Event::Begun { name } => print!("{name} ... "),
             Event::Passed { ms, note } => {

@@ -5,7 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use mworker_kit::{Backend, MasterCli, PATIENCE, Pid, http, signal::wait_master_ready, wait_until};
+use mworker_kit::{
+    Backend, MasterCli, PATIENCE, Pid, http, signal::wait_master_ready, wait_for, wait_until,
+};
 
 use crate::gate::Gate;
 use crate::traffic::{self, Held};
@@ -26,6 +28,7 @@ pub enum Kind {
 }
 
 pub const OURS: &[Kind] = &[Kind::Haproxy, Kind::Example];
+pub const HAPROXYS: &[Kind] = &[Kind::Haproxy, Kind::Stock];
 pub const ALL: &[Kind] = &[Kind::Haproxy, Kind::Example, Kind::Stock];
 
 impl Kind {
@@ -112,6 +115,11 @@ impl Service {
     /// With lines in HAProxy's global section.
     pub fn configure_global(&self, number: u16, lines: &str) {
         self.write(&self.text(number, lines));
+    }
+
+    /// With further sections.
+    pub fn configure_sections(&self, number: u16, global: &str, sections: &str) {
+        self.write(&format!("{}{sections}", self.text(number, global)));
     }
 
     /// With a line that nobody understands.
@@ -231,10 +239,10 @@ listen relay
         MasterCli::new(self.master_socket)
     }
 
-    /// Waits until the master takes signals and answers. HAProxy's, up to 3.0, is READY before,
-    /// and a signal that comes in between is lost.
+    /// Waits until the master takes signals. HAProxy's, up to 3.0, is READY before, and a SIGUSR1
+    /// that comes in between is lost.
     #[track_caller]
-    pub fn wait_settled(&self) {
+    pub fn wait_signals(&self) {
         if self.kind != Kind::Example {
             wait_master_ready(self.unit.master(), PATIENCE);
         }
@@ -243,8 +251,10 @@ listen relay
     /// The worker in service.
     #[track_caller]
     pub fn worker(&self) -> Pid {
-        self.wait_settled();
-        let answer = self.cli().ask("show proc");
+        // HAProxy's, up to 3.0, is READY before it answers.
+        let answer = wait_for(PATIENCE, "the master's CLI to answer", || {
+            self.cli().try_ask("show proc").ok()
+        });
         let workers = answer.split("# workers").nth(1).and_then(|rest| rest.split('#').next());
         let first = workers.and_then(|rows| rows.split_whitespace().next()?.parse().ok());
         first.unwrap_or_else(|| panic!("no worker is shown: {answer}"))

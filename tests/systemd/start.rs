@@ -13,6 +13,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::of("term_during_start", ALL, term_during_start),
         Scenario::of("broken_config", OURS, broken_config),
         Scenario::of("foreign_address", OURS, foreign_address),
+        Scenario::of("start_that_hangs", OURS, hangs),
     ]
     .concat()
 }
@@ -87,5 +88,21 @@ fn broken_config(service: &Service) -> String {
 fn foreign_address(service: &Service) -> String {
     service.configure_foreign(1);
     fails(service);
+    String::new()
+}
+
+/// It is ended, HAProxy's by itself and the example's by systemd, which tries again.
+fn hangs(service: &Service) -> String {
+    let limits = "Environment=MWORKER_START_TIMEOUT=1\nTimeoutStartSec=3";
+    service.unit.drop_in(&format!("[Service]\n{limits}\n"));
+    let gate = service.configure_behind_gate(1);
+    let start = service.unit.begin("start");
+    let reader = gate.wait_reader();
+    service.configure(2);
+    start.wait();
+    service.unit.wait_property("NRestarts", "1");
+    service.unit.wait_state("active (running)");
+    service.assert_serves(2);
+    drop(reader);
     String::new()
 }

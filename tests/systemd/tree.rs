@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::{inside, support};
 
@@ -25,6 +26,14 @@ fn install(from: &Path, to: PathBuf, mode: u32) {
     fs::set_permissions(&to, PermissionsExt::from_mode(mode)).expect("set");
 }
 
+/// A certificate with its key, in one file.
+fn certificate(path: &Path) {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"]);
+    openssl.args(["-subj", "/CN=localhost", "-keyout", "-", "-out", "-"]);
+    fs::write(path, support::run(&mut openssl)).expect("written");
+}
+
 /// Fills a folder: what `make install` installs, the proxies, and this program with its units.
 /// `wanted` goes to the scenarios.
 pub fn fill(tree: &Path, wanted: &str) {
@@ -40,6 +49,9 @@ pub fn fill(tree: &Path, wanted: &str) {
     install(&this, own.join("scenarios"), 0o755);
     let environment = format!("{}={wanted}\nRUST_BACKTRACE=0\n", inside::VARIABLE);
     fs::write(own.join("environment"), environment).expect("written");
+    fs::write(own.join("sysusers.conf"), "u haproxy - HAProxy /var/lib/haproxy\n")
+        .expect("written");
+    certificate(&own.join("certificate.pem"));
     let units = support::root().join("tests/systemd/files");
     for entry in fs::read_dir(units).expect("the units") {
         let path = entry.expect("an entry").path();
