@@ -139,6 +139,7 @@ consumers! {
     abi: "abi.c", Systemd;
     abi_without_systemd: "abi.c", Plain;
     cpp: "cpp.cc", Systemd;
+    figures: "figures.c", Systemd;
     lifecycle: "lifecycle.c", Systemd;
     lifecycle_without_systemd: "lifecycle.c", Plain;
     notify: "notify.c", Systemd;

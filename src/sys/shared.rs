@@ -74,11 +74,13 @@ impl Page {
     /// Sets the first `values.len()` counters. Gives `false` when so many have
     /// no name. Any thread.
     pub fn set_counters(&self, values: &[u64]) -> bool {
-        let named = self.named.load(Ordering::Relaxed) as usize;
+        if values.len() > self.named.load(Ordering::Relaxed) as usize {
+            return false;
+        }
         for (counter, value) in self.values.iter().zip(values) {
             counter.store(*value, Ordering::Relaxed);
         }
-        values.len() <= named
+        true
     }
 
     /// Of worker `pid`. Nothing in it is to be trusted.

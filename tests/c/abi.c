@@ -61,6 +61,8 @@ static void layouts(void)
     CHECK_INT(offsetof(struct mworker_list, p), sizeof(void *));
     if (sizeof(void *) == 8) {
         CHECK_INT(sizeof(struct mworker_row), 96);
+        CHECK_INT(sizeof(struct mworker_counter), 48);
+        CHECK_INT(offsetof(struct mworker_counter, value), 40);
         CHECK_INT(sizeof(struct mworker_host), 112);
         CHECK_INT(offsetof(struct mworker_host, size), 0);
         CHECK_INT(offsetof(struct mworker_host, name), 8);
@@ -104,6 +106,7 @@ static void numbers(void)
     CHECK_TEXT(mworker_strerror(1), mworker_strerror(MWORKER_OK));
     CHECK_TEXT(mworker_strerror(-11), "unknown result");
     CHECK_TEXT(mworker_strerror(-2147483647 - 1), "unknown result");
+    CHECK_INT(MWORKER_COUNTER_NAME, 33);
     CHECK_INT(MWORKER_LOG_NOTICE, 0);
     CHECK_INT(MWORKER_LOG_WARNING, 1);
     CHECK_INT(MWORKER_LOG_ALERT, 2);
@@ -130,8 +133,10 @@ static void null_handles(void)
     struct mworker_text *text = (struct mworker_text *)&host;
     const char *arguments[] = {"a", NULL};
     char word[] = "a", *argv[] = {word, NULL};
+    struct mworker_counter counter = {{0}, 7};
     int argc = 1, cli = 7;
     size_t count = 7;
+    uint64_t number = 7;
 
     host.size = sizeof(host);
     INVALID(mworker_new(NULL, &mw));
@@ -148,6 +153,17 @@ static void null_handles(void)
     INVALID(mworker_use_systemd(mw));
     INVALID(mworker_set_exit_on_failure(mw, 1));
     INVALID(mworker_set_max_reloads(mw, 1));
+    INVALID(mworker_read_settings(mw));
+    INVALID(mworker_set_start_timeout(mw, 1));
+    INVALID(mworker_set_restart(mw, 1));
+    INVALID(mworker_tick(mw));
+    INVALID(mworker_worker_set_connections(mw, 1));
+    INVALID(mworker_worker_beat(mw));
+    INVALID(mworker_worker_name_counters(mw, arguments, 1));
+    INVALID(mworker_worker_set_counters(mw, &number, 1));
+    INVALID(mworker_connections(mw, 1, &number));
+    INVALID(mworker_counters(mw, 1, &counter, 1));
+    CHECK(number == 7 && counter.value == 7);
     INVALID(mworker_take_over(mw));
     INVALID(mworker_cli_listen(mw, "path"));
     INVALID(mworker_daemonize(mw));

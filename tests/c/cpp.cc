@@ -41,6 +41,10 @@ int main()
     CHECK(mworker_ready(mw) == MWORKER_ERR_ROLE);
     CHECK(std::strlen(mworker_error(mw)) > 0);
     CHECK(mworker_take_over(mw) == MWORKER_OK);
+    mworker_counter counter = mworker_counter();
+    CHECK(mworker_worker_beat(mw) == MWORKER_ERR_ABSENT);
+    CHECK(mworker_counters(mw, 1, &counter, 1) == 0);
+    CHECK(mworker_tick(mw) == MWORKER_OK && mworker_timeout(mw) == -1);
     const mworker_row *row = mworker_row_next(mw, NULL);
     CHECK(row != NULL && row->options == MWORKER_ROW_MASTER);
 
