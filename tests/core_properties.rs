@@ -313,13 +313,147 @@ mod reexecuting {
                     argv: &[], no_listeners: false, environment: &last, kind, load_status: None,
                     record: &mworker::core::record::Record::default(),
                 }).expect("memory");
-                let internal = |v: &&Vec<u8>| v.starts_with(b"HAPROXY_");
+                let internal = |v: &&Vec<u8>| {
+                    v.starts_with(b"HAPROXY_") || v.starts_with(b"MWORKER_STATE=")
+                };
                 let own: Vec<_> = plan.environment.iter().filter(|v| !internal(v)).cloned().collect();
                 prop_assert_eq!(users.get_or_insert_with(|| own.clone()), &own);
                 let tables = plan.environment.iter().filter(|v| v.starts_with(b"HAPROXY_PROCESSES="));
                 prop_assert_eq!(tables.count(), 1);
                 last = plan.environment;
             }
+        }
+    }
+}
+
+mod remembering {
+    use super::*;
+    use mworker::core::lifecycle::Policy;
+    use mworker::core::missed::Missed;
+    use mworker::core::record::{Failure, Record, one_line};
+    use mworker::core::settings::{ALL, apply, watchdog};
+
+    fn missed() -> impl Strategy<Value = Missed> {
+        let message = prop_oneof![
+            Just("RELOADING=1\nMONOTONIC_USEC=7\n".to_owned()),
+            Just("READY=1\nSTATUS=Ready.\n".to_owned()),
+            Just("STOPPING=1".to_owned()),
+            Just("WATCHDOG=1".to_owned()),
+            any::<String>().prop_map(|text| format!("STATUS={text}")),
+        ];
+        prop::collection::vec(message, 0..12).prop_map(|messages| {
+            let mut missed = Missed::default();
+            messages.into_iter().for_each(|m| missed.push(m));
+            missed
+        })
+    }
+
+    fn records() -> impl Strategy<Value = Record> {
+        let failure = (any::<i64>(), any::<String>())
+            .prop_map(|(when, why)| Failure { when, why: one_line(&why) });
+        let fd = || prop::option::of(3..i32::MAX);
+        let counts = (any::<u32>(), any::<u32>(), any::<i32>(), any::<bool>());
+        (counts, prop::option::of(failure), fd(), fd(), missed()).prop_map(
+            |((failed, restarts, status, vacant), last_failure, memory, table, missed)| Record {
+                failed,
+                last_failure,
+                restarts,
+                status,
+                vacant,
+                memory,
+                missed,
+                table,
+            },
+        )
+    }
+
+    fn left(missed: &Missed) -> Vec<String> {
+        let mut missed = missed.clone();
+        let mut all = Vec::new();
+        while let Some(message) = missed.next().map(str::to_owned) {
+            all.push(message);
+            missed.sent();
+        }
+        all
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn a_record_is_read_as_it_was_written(record in records(), table in any::<Vec<u8>>()) {
+            let text = record.write(&table);
+            prop_assert!(!text.contains(['\n', '\0']), "{:?}", text);
+            prop_assert_eq!(Record::read(&text, &table), (record, true), "{:?}", text);
+        }
+
+        #[test]
+        fn beside_another_table_only_what_lasts_is_taken(
+            record in records(), table in any::<Vec<u8>>(), other in any::<Vec<u8>>(),
+        ) {
+            prop_assume!(table != other);
+            let (read, fresh) = Record::read(&record.write(&table), &other);
+            prop_assert!(!fresh && !read.vacant && read.restarts == 0 && read.missed.is_empty());
+            prop_assert_eq!((read.failed, read.last_failure), (record.failed, record.last_failure));
+        }
+
+        #[test]
+        fn any_record_can_be_read(
+            text in any::<String>(),
+            fields in prop::collection::vec(
+                (select(&["failed", "restarts", "status", "vacant", "memory", "table", "missed",
+                          "when", "why", "beside", "new"]), "[^;]{0,12}"), 0..8),
+        ) {
+            let of_fields: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            for text in [text, of_fields.join(";")] {
+                let (record, _) = Record::read(&text, b"");
+                prop_assert!(record.memory.is_none_or(|fd| fd > 2));
+                prop_assert!(record.table.is_none_or(|fd| fd > 2));
+                prop_assert_eq!(Record::read(&record.write(b""), b"").0, record);
+            }
+        }
+
+        #[test]
+        fn what_is_missed_is_short_and_in_order(missed in missed()) {
+            prop_assert_eq!(&Missed::read(&missed.write()), &missed);
+            let all = left(&missed);
+            prop_assert!(all.len() <= 3, "{:?}", all);
+            let place = |field: &str| all.iter().position(|m| m.starts_with(field));
+            // STOPPING is final; a reload begins before it ends; nothing is said twice.
+            prop_assert!(place("STOPPING").is_none() || place("RELOADING").is_none());
+            if let (Some(begins), Some(ends)) = (place("RELOADING"), place("READY")) {
+                prop_assert!(begins < ends, "{:?}", all);
+            }
+            for field in ["STOPPING", "RELOADING", "READY", "STATUS"] {
+                let count = all.iter().filter(|m| m.starts_with(field)).count();
+                prop_assert!(count <= 1, "{:?}", all);
+            }
+        }
+
+        #[test]
+        fn anything_missed_can_be_read(text in any::<String>()) {
+            let missed = Missed::read(&text);
+            prop_assert_eq!(Missed::read(&missed.write()), missed);
+        }
+
+        #[test]
+        fn no_setting_is_too_strange(
+            name in prop_oneof![select(&ALL).prop_map(str::to_owned), any::<String>()],
+            value in prop_oneof![
+                any::<String>(),
+                any::<i128>().prop_map(|n| n.to_string()),
+                (any::<u64>(), "[a-z]{0,4}").prop_map(|(n, unit)| format!("{n}{unit}")),
+            ],
+        ) {
+            let mut policy = Policy::default();
+            if let Err(why) = apply(&mut policy, &name, &value) {
+                prop_assert_eq!(policy, Policy::default());
+                prop_assert!(why.starts_with(&name), "{}", why);
+            }
+            prop_assert!(policy.start_timeout != Some(0) && policy.restart != Some(0));
+            let usec = watchdog(Some(&value), Some(&name), 1);
+            prop_assert!(usec != Some(0));
         }
     }
 }

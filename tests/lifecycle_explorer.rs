@@ -9,7 +9,7 @@
 mod explorer;
 
 use explorer::sabotage::Sabotage;
-use explorer::scenario::{Scenario, scenarios, upgrades};
+use explorer::scenario::{Scenario, restarts, scenarios, upgrades, watched};
 use explorer::search::{Explored, explore};
 use mworker::core::generation::Generation;
 
@@ -23,10 +23,16 @@ const V3_5: Generation = Generation::haproxy(3, 5);
 const DEPTH: usize = 12;
 /// Where a program or another binary makes each state several.
 const DEPTH_OF_MANIFOLD: usize = 10;
+/// Where time never stands still.
+const DEPTH_OF_WATCHED: usize = 9;
 
 fn depth(scenario: &Scenario) -> usize {
     let manifold = scenario.program || scenario.upgrade.is_some();
-    let usual = if manifold { DEPTH_OF_MANIFOLD } else { DEPTH };
+    let usual = match (manifold, scenario.policy.systemd) {
+        (_, true) => DEPTH_OF_WATCHED,
+        (true, _) => DEPTH_OF_MANIFOLD,
+        _ => DEPTH,
+    };
     let asked = std::env::var("MWORKER_EXPLORE_DEPTH").ok();
     asked.map_or(usual, |depth| depth.parse().expect("MWORKER_EXPLORE_DEPTH is a number"))
 }
@@ -96,13 +102,31 @@ fn from_one_generation_to_another() {
     }
 }
 
+/// Masters up to 2.4 don't know who serves once they wait.
+#[test]
+fn new_workers_for_dead_ones() {
+    for (name, generation) in
+        [("native", Generation::NATIVE), ("3.5", V3_5), ("3.0", V3_0), ("2.6", V2_6)]
+    {
+        explore_all(&format!("restarts, {name}"), &restarts(generation));
+    }
+}
+
+#[test]
+fn watched_by_systemd() {
+    for (name, generation) in [("native", Generation::NATIVE), ("3.5", V3_5)] {
+        explore_all(&format!("watched, {name}"), &watched(generation));
+    }
+}
+
 /// An exploration that finds nothing is worth as much as the faults that it
 /// would have found.
 #[test]
 fn faults_put_in_on_purpose_are_found() {
-    let scenario = &scenarios(Generation::NATIVE)[0];
     for (sabotage, invariant) in Sabotage::ALL {
-        let trace = explore(scenario, depth(scenario), Some(sabotage)).expect_err("it is found");
+        let scenario = &sabotage.scenario(Generation::NATIVE);
+        let found = explore(scenario, depth(scenario), Some(sabotage));
+        let Err(trace) = found else { panic!("{sabotage:?} is not found") };
         assert_eq!(trace.violation.invariant, invariant, "{sabotage:?}: {trace}");
     }
 }

@@ -39,12 +39,15 @@ impl Missed {
     /// There was no room for `message`.
     pub fn push(&mut self, message: String) {
         let new = about(&message);
-        if new == About::Moment {
+        // STOPPING is the last word.
+        let after_it = matches!(new, About::Reloading | About::Ready)
+            && self.0.iter().any(|old| about(old) == About::Stopping);
+        if new == About::Moment || after_it {
             return;
         }
         self.0.retain(|old| match (new, about(old)) {
             // What was before is over.
-            (About::Stopping | About::Reloading, old) => old == About::Stopping,
+            (About::Stopping | About::Reloading, _) => false,
             (About::Ready, old) => old == About::Reloading,
             (_, old) => old != new,
         });
@@ -128,6 +131,7 @@ mod tests {
             after(&[reloading, ready, "STOPPING=1", "STATUS=a"]),
             ["STOPPING=1", "STATUS=a"]
         );
+        assert_eq!(after(&["STOPPING=1", "STOPPING=1", reloading, ready]), ["STOPPING=1"]);
         assert_eq!(after(&["READY=1", "READY=1\nSTATUS=x\n"]), ["READY=1\nSTATUS=x\n"]);
     }
 

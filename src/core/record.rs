@@ -31,9 +31,8 @@ pub struct Record {
     pub restarts: u32,
     /// The status that the last one died with.
     pub status: i32,
-    /// Nobody serves since the last one died; the master's count of reloads, by
-    /// which this is known to be about the table that goes with it.
-    pub vacant: Option<i32>,
+    /// Nobody serves since the last one died.
+    pub vacant: bool,
     /// The descriptor of the memory that is shared with workers.
     pub memory: Option<i32>,
     /// What systemd is still to be told.
@@ -60,8 +59,8 @@ impl Record {
             self.restarts,
             self.status
         );
-        if let Some(reloads) = self.vacant {
-            text.push_str(&format!(";vacant={reloads}"));
+        if self.vacant {
+            text.push_str(";vacant=1");
         }
         if let Some(fd) = self.memory {
             text.push_str(&format!(";memory={fd}"));
@@ -91,6 +90,7 @@ impl Record {
         if !fresh {
             record.missed = Missed::default();
             record.restarts = 0;
+            record.vacant = false;
         }
         (record, fresh)
     }
@@ -111,7 +111,7 @@ impl Record {
                 Some(("status", value)) => record.status = value.parse().unwrap_or_default(),
                 Some(("beside", value)) => beside = u64::from_str_radix(value, 16).ok(),
                 Some(("table", value)) => record.table = value.parse().ok().filter(|fd| *fd > 2),
-                Some(("vacant", value)) => record.vacant = value.parse().ok(),
+                Some(("vacant", value)) => record.vacant = value == "1",
                 Some(("memory", value)) => {
                     record.memory = value.parse().ok().filter(|fd| *fd > 2);
                 }
@@ -151,14 +151,14 @@ mod tests {
         assert_eq!(back(&record), (record.clone(), true));
         record.memory = Some(7);
         record.table = Some(8);
-        record.vacant = Some(3);
+        record.vacant = true;
         record.missed.push("READY=1\nSTATUS=Ready.\n".into());
         record.fail(1_700_000_000, "a;b=c\n\nwhy=d\u{1b}[m");
         let Some(failure) = &record.last_failure else { panic!("a failure") };
         assert_eq!(failure.why, "a;b=c - why=d [m");
         assert_eq!(
             record.write(b""),
-            "beside=cbf29ce484222325;failed=1;restarts=2;status=139;vacant=3;memory=7;\
+            "beside=cbf29ce484222325;failed=1;restarts=2;status=139;vacant=1;memory=7;\
              table=8;missed=READY=1%0aSTATUS=Ready.%0a;when=1700000000;why=a;b=c - why=d [m"
         );
         assert_eq!(back(&record), (record.clone(), true));

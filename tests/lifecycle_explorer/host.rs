@@ -6,13 +6,11 @@ use super::moves::Move;
 use super::sabotage::Sabotage;
 use super::scenario::Scenario;
 use super::world::{Child, MASTER, Phase, World};
-use mworker::core::lifecycle::{Action, Event, Hardness, Now};
+use mworker::core::lifecycle::{Action, Event, Hardness};
 use mworker::core::notify::Notice;
 use mworker::core::process::{Pid, options};
 use mworker::core::signal::{Ending, Signal};
 use mworker::core::table::Table;
-
-const NOW: Now = Now { wall: 0, monotonic_usec: 0 };
 
 impl World {
     /// Where `event` leads.
@@ -29,6 +27,7 @@ impl World {
                     child.alive = false;
                 }
             }
+            (Move::Beats, _) => next.beats(),
             (Move::ExecSucceeds, Phase::Execing(kind)) => {
                 next.re_execute(kind, self.generation, scenario)?;
             }
@@ -46,16 +45,23 @@ impl World {
     /// The core's part.
     fn step(&mut self, event: Move, before: &Self, sabotage: Option<Sabotage>) -> Verdict {
         let phase = before.phase;
-        let expected = self.ledger.foresee(before, event);
+        if event == Move::Tick {
+            self.time.reaches(self.life.deadline());
+        }
+        let expected = self.ledger.foresee(before, event, self.time.clock);
+        if self.ledger.in_service != before.ledger.in_service {
+            self.time.begins(false);
+        }
         let mut actions = Vec::new();
         if matches!(event, Move::Forks | Move::Refuses | Move::ExecFails) {
             self.phase = Phase::Running;
         }
         self.tell(event, phase, &mut actions)?;
         if let Some(sabotage) = sabotage {
-            sabotage.spoil(event, before, &mut actions, &mut self.table);
+            sabotage.spoil(event, before, &mut actions, self);
         }
         invariants::of_step(before, &actions, &expected)?;
+        self.tells_systemd_in_time(event, &actions)?;
         for action in &actions {
             self.carry_out(action)?;
         }
@@ -70,17 +76,19 @@ impl World {
     }
 
     fn tell(&mut self, event: Move, phase: Phase, out: &mut Vec<Action<u32>>) -> Verdict {
+        let now = self.time.now();
+        let figures = self.figures();
         let mut ending = Ending { code: 0, reason: "Exit".into() };
         let event = match event {
             Move::Signal(signal) => Event::Signal(signal),
             Move::Reload(hardness) => Event::Reload(hardness),
             Move::Forks => {
                 if !self.generation.has_ready_handshake() {
-                    self.life.step(&mut self.table, Event::EnforceMaxReloads, NOW, out);
+                    self.life.step(&mut self.table, Event::EnforceMaxReloads, now, out);
                 }
                 let pid = self.fork_configured()?;
                 let pid = Pid::new(pid).expect("above 0");
-                self.life.step(&mut self.table, Event::Forked { pid }, NOW, out);
+                self.life.step(&mut self.table, Event::Forked { pid }, now, out);
                 if self.generation.has_ready_handshake() {
                     return Ok(());
                 }
@@ -104,9 +112,10 @@ impl World {
                 Phase::Execing(kind) => Event::ExecFailed { kind, why: "E2BIG" },
                 _ => return Ok(()),
             },
-            Move::Ends(_) | Move::ExecSucceeds | Move::ExecUpgrades => return Ok(()),
+            Move::Tick => Event::Tick { figures: &figures },
+            Move::Ends(_) | Move::ExecSucceeds | Move::ExecUpgrades | Move::Beats => return Ok(()),
         };
-        self.life.step(&mut self.table, event, NOW, out);
+        self.life.step(&mut self.table, event, now, out);
         Ok(())
     }
 
@@ -186,7 +195,7 @@ impl World {
         for event in
             [Event::Signal(Signal::Term), Event::Reload(Hardness::Soft), Event::NoChildLeft]
         {
-            life.step(&mut table, event, NOW, &mut out);
+            life.step(&mut table, event, self.time.now(), &mut out);
         }
         hold(out.is_empty() && table == self.table, "who_has_left_is_deaf", || format!("{out:?}"))
     }

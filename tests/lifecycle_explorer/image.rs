@@ -7,6 +7,7 @@ use mworker::core::generation::Generation;
 use mworker::core::handover;
 use mworker::core::lifecycle::{ExecKind, Hardness};
 use mworker::core::process::options;
+use mworker::core::record::{Record, STATE};
 use mworker::core::reexec::{self, CommandLine, Plan, Request};
 use mworker::core::table::{PlainTable, Table};
 
@@ -44,10 +45,15 @@ impl World {
         self.generation = generation;
         self.table = table;
         self.hardness = if line.hard { Hardness::Hard } else { Hardness::Soft };
-        let record = std::mem::take(&mut self.life.record);
+        let (record, fresh) = Record::read(&state(&plan), processes(&plan));
+        hold(fresh && record == self.life.record, "the_record_is_handed_over", || {
+            format!("{record:?}, not {:?}", self.life.record)
+        })?;
         self.life = new_life(generation, scenario);
         self.life.record = record;
+        self.life.taken_over(&mut self.table);
         self.life.replaces(line.old_pids, self.hardness);
+        self.time.begins(true);
         if kind == ExecKind::Wait {
             return self.enter_loop();
         }
@@ -148,6 +154,14 @@ fn typed() -> Vec<Vec<u8>> {
 }
 
 fn processes(plan: &Plan) -> &[u8] {
-    let name = b"HAPROXY_PROCESSES=";
-    plan.environment.iter().find_map(|v| v.strip_prefix(name)).unwrap_or_default()
+    variable(plan, "HAPROXY_PROCESSES").unwrap_or_default()
+}
+
+fn state(plan: &Plan) -> String {
+    String::from_utf8_lossy(variable(plan, STATE).unwrap_or_default()).into_owned()
+}
+
+fn variable<'a>(plan: &'a Plan, name: &str) -> Option<&'a [u8]> {
+    let value = |v: &'a Vec<u8>| v.strip_prefix(name.as_bytes())?.strip_prefix(b"=");
+    plan.environment.iter().find_map(value)
 }

@@ -194,10 +194,11 @@ pub fn of_state(world: &World) -> Verdict {
         reloads_are_counted(world)?;
         failures_are_counted(world)?;
         the_result_is_known(world)?;
-        if !world.ledger.stop_asked {
+        if !world.ledger.leaves() {
             systemd_waits_for_nothing(world)?;
             signals_come_through(world)?;
             a_reload_is_possible(world)?;
+            a_dead_worker_is_replaced(world)?;
         }
         if world.ledger.knows_who_serves(world) {
             who_serves_is_current(world)?;
@@ -298,6 +299,14 @@ fn signals_come_through(world: &World) -> Verdict {
 fn a_reload_is_possible(world: &World) -> Verdict {
     let may = world.life.may_reload(&world.table);
     hold(may.is_ok(), "a_reload_is_possible", || format!("{may:?}"))
+}
+
+/// With a new worker to come there is a time when it does.
+fn a_dead_worker_is_replaced(world: &World) -> Verdict {
+    let wanted = world.ledger.awaits_restart(world) && world.ledger.in_service.is_none();
+    hold(!wanted || world.life.deadline().is_some(), "a_dead_worker_is_replaced", || {
+        format!("{} in a row", world.ledger.restarts)
+    })
 }
 
 /// The worker that connections go to is neither INIT nor LEAVING: after a

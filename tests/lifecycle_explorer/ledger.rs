@@ -34,6 +34,22 @@ pub struct Ledger {
     pub blocked: bool,
     /// This image only waits: it was started to, after a load.
     pub waits: bool,
+    /// When the worker was forked that starts.
+    pub started: Option<u64>,
+    /// It took too long, and was killed.
+    pub overdue: bool,
+    /// New workers in a row, each for one that died.
+    pub restarts: u32,
+    /// What the last of those died with.
+    pub dead: i32,
+    /// When the next one is due.
+    pub pause_until: Option<u64>,
+    /// They were enough: the master leaves unasked.
+    pub gave_up: bool,
+    /// When systemd's watchdog is to be told next, or at least is looked.
+    pub look_due: u64,
+    /// When systemd was last told how the service is.
+    pub status_at: Option<u64>,
 }
 
 impl Default for Ledger {
@@ -49,6 +65,14 @@ impl Default for Ledger {
             in_service: None,
             blocked: true,
             waits: false,
+            started: None,
+            overdue: false,
+            restarts: 0,
+            dead: 0,
+            pause_until: None,
+            gave_up: false,
+            look_due: 0,
+            status_at: None,
         }
     }
 }
@@ -66,15 +90,20 @@ pub struct Expected {
 }
 
 impl Ledger {
-    /// Notes that `event` happens in `world`, and says what must follow.
-    pub fn foresee(&mut self, world: &World, event: Move) -> Expected {
+    /// Notes that `event` happens in `world` at `clock`, and says what must follow.
+    pub fn foresee(&mut self, world: &World, event: Move, clock: u64) -> Expected {
         let mut expected = Expected::default();
         match event {
             Move::Signal(signal) => match signal.meaning() {
                 Meaning::Stop => {
                     self.stop_asked = true;
                     self.reload_asked = None;
+                    self.pause_until = None;
                     expected.kills = everybody(world, signal);
+                    // Nobody's end will say that it is time to go.
+                    if self.restarts > 0 && expected.kills.is_empty() {
+                        expected.exit = Some(self.reported.unwrap_or(0));
+                    }
                 }
                 Meaning::Reload => self.asked(world, Hardness::Soft, &mut expected),
                 // By default they would stop a worker that doesn't listen yet.
@@ -85,14 +114,16 @@ impl Ledger {
                 Meaning::Reap | Meaning::None => {}
             },
             Move::Reload(hardness) => self.asked(world, hardness, &mut expected),
-            Move::Forks => self.forked(world, &mut expected),
+            Move::Forks => self.forked(world, clock, &mut expected),
             Move::Refuses => self.refused(world, &mut expected),
             Move::Ready(pid) => self.ready(world, pid, &mut expected),
             Move::ReadyToHost(pid) => {
                 self.in_service = Some(pid);
                 self.came_up(world, &mut expected);
             }
-            Move::Reaped(pid, code) => self.reaped(world, pid, code, &mut expected),
+            Move::Reaped(pid, code) => self.reaped(world, pid, code, clock, &mut expected),
+            Move::Tick => self.time_passes(world, clock, &mut expected),
+            Move::NoChildLeft if self.awaits_restart(world) => {}
             Move::NoChildLeft => expected.exit = Some(self.reported.unwrap_or(0)),
             Move::ExecFails => {
                 if let Phase::Execing(ExecKind::Reload(_)) = world.phase {
@@ -101,14 +132,18 @@ impl Ledger {
                 // No other image will answer.
                 expected.answers.extend(self.loaded);
             }
-            Move::Ends(_) | Move::StrangerReaped | Move::ExecSucceeds | Move::ExecUpgrades => {}
+            Move::Ends(_)
+            | Move::Beats
+            | Move::StrangerReaped
+            | Move::ExecSucceeds
+            | Move::ExecUpgrades => {}
         }
         expected
     }
 
     /// Several requests become one, the hardest, and it is done once.
     fn asked(&mut self, world: &World, hardness: Hardness, expected: &mut Expected) {
-        if self.stop_asked {
+        if self.leaves() {
             return;
         }
         self.reload_asked = self.reload_asked.max(Some(hardness));
@@ -128,8 +163,10 @@ impl Ledger {
     }
 
     /// Who re-executes to wait has no more to say about its worker.
-    fn forked(&mut self, world: &World, expected: &mut Expected) {
-        if !world.generation.has_ready_handshake() {
+    fn forked(&mut self, world: &World, clock: u64, expected: &mut Expected) {
+        if world.generation.has_ready_handshake() {
+            self.start_begins(clock);
+        } else {
             let unborn = world.table.find(|p| p.is(options::WORKER) && p.pid == -1);
             let last = world.table.rows().last().map(|(row, _)| row);
             assert_eq!(unborn, last, "the model adds the worker last");
@@ -140,6 +177,7 @@ impl Ledger {
     }
 
     fn came_up(&mut self, world: &World, expected: &mut Expected) {
+        self.start_ends();
         self.loaded = Some(true);
         self.failed = 0;
         if world.generation.has_ready_handshake() {
@@ -174,7 +212,8 @@ impl Ledger {
             return;
         };
         self.in_service = Some(pid);
-        if self.stop_asked {
+        if self.leaves() {
+            self.start_ends();
             // It may not have heard it, while it started.
             expected.kills.push((pid, Signal::Term));
             return;
@@ -187,7 +226,7 @@ impl Ledger {
         self.came_up(world, expected);
     }
 
-    fn reaped(&mut self, world: &World, pid: i32, code: i32, expected: &mut Expected) {
+    fn reaped(&mut self, world: &World, pid: i32, code: i32, clock: u64, expected: &mut Expected) {
         let Some((row, process)) = world.row_of(pid) else {
             return;
         };
@@ -196,6 +235,7 @@ impl Ledger {
         }
         if process.is_starting() {
             expected.released.push((row, Gone::Starting));
+            self.start_ends();
             if self.first_start {
                 self.loaded = Some(false);
                 expected.exit = Some(code);
@@ -206,27 +246,33 @@ impl Ledger {
             expected.released.push((row, Gone::Former));
         } else {
             expected.released.push((row, Gone::Current));
-            self.current_ended(world, row, &process, code, expected);
+            self.current_ended(world, (row, process), code, clock, expected);
         }
     }
 
     fn current_ended(
         &mut self,
         world: &World,
-        row: u32,
-        process: &Process,
+        (row, process): (u32, Process),
         code: i32,
+        clock: u64,
         expected: &mut Expected,
     ) {
         // Left by itself, or was told to by SIGINT or SIGTERM.
         if ![0, 130, 143].contains(&code) {
             if process.is(options::WORKER) {
                 expected.crashed.push(row);
+                if self.restarts_for(world, code, clock, expected) {
+                    return;
+                }
             }
             if world.life.policy.exit_on_failure {
                 expected.kills = everybody(world, Signal::Term);
                 expected.kills.retain(|(pid, _)| *pid != process.pid);
             }
+        }
+        if process.is(options::WORKER) {
+            self.restarts = 0;
         }
         if ![0, 143].contains(&code) {
             self.reported = self.reported.or(Some(code));
@@ -238,6 +284,10 @@ impl Ledger {
         // The status to leave with isn't handed over, in any generation.
         self.reported = None;
         self.loaded = None;
+        self.start_ends();
+        self.pause_until = None;
+        self.look_due = 0;
+        self.status_at = None;
         self.waits = kind == ExecKind::Wait;
         self.first_start &= self.waits;
         // Up to 2.4 who reads counts, to wait too.
@@ -256,7 +306,7 @@ impl Ledger {
 }
 
 /// `signal` to each child.
-fn everybody(world: &World, signal: Signal) -> Vec<(i32, Signal)> {
+pub fn everybody(world: &World, signal: Signal) -> Vec<(i32, Signal)> {
     world.forked().map(|(_, p)| (p.pid, signal)).collect()
 }
 

@@ -7,6 +7,7 @@
 //!
 //! [`Lifecycle`]: mworker::core::lifecycle::Lifecycle
 
+pub mod deadlines;
 pub mod host;
 pub mod image;
 pub mod invariants;
@@ -16,4 +17,5 @@ pub mod sabotage;
 pub mod scenario;
 pub mod search;
 pub mod systemd;
+pub mod time;
 pub mod world;

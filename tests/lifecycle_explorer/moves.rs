@@ -29,6 +29,10 @@ pub enum Move {
     StrangerReaped,
     /// waitpid() says that there is no child.
     NoChildLeft,
+    /// Time goes by, until the core wants to be asked.
+    Tick,
+    /// The worker in service gives a sign of life.
+    Beats,
     /// The new image runs.
     ExecSucceeds,
     /// The new image runs, and is of another generation.
@@ -61,6 +65,12 @@ pub fn moves(world: &World, may_upgrade: bool) -> Vec<Move> {
             ends(world, &mut moves);
             readies(world, &mut moves);
             reaps(world, &mut moves);
+            if world.life.deadline().is_some() {
+                moves.push(Move::Tick);
+            }
+            if world.may_beat() {
+                moves.push(Move::Beats);
+            }
         }
     }
     moves

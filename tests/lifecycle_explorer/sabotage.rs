@@ -2,7 +2,9 @@
 //! exploration proves nothing.
 
 use super::moves::Move;
+use super::scenario::{self, Scenario};
 use super::world::World;
+use mworker::core::generation::Generation;
 use mworker::core::lifecycle::{Action, ExecKind};
 use mworker::core::notify::Notice;
 use mworker::core::process::{Pid, options};
@@ -56,11 +58,29 @@ pub enum Sabotage {
     InServiceTooEarly,
     /// The worker in service is LEAVING after a failure.
     DisownsInService,
+    /// Who takes too long to start may.
+    SparesOverdue,
+    /// Who starts is killed at once.
+    KillsWhoStarts,
+    /// No new worker comes for a dead one.
+    ForgetsRestart,
+    /// The master leaves while a new worker is due.
+    LeavesBeforeRestart,
+    /// Dead workers are replaced for ever.
+    NeverGivesUp,
+    /// Who only drains is taken for the one in service.
+    ForgetsVacancy,
+    /// systemd hears that a frozen service lives.
+    PingsForFrozen,
+    /// It doesn't hear that the service lives.
+    ForgetsPing,
+    /// It hears how the service is whenever something happens.
+    RepeatsStatus,
 }
 
 impl Sabotage {
     /// All, each with the invariant that finds it.
-    pub const ALL: [(Self, &'static str); 22] = [
+    pub const ALL: [(Self, &'static str); 31] = [
         (Self::DropsRelease, "rows_are_released_once"),
         (Self::ReleasesTwice, "rows_are_released_once"),
         (Self::ForgetsReadyAfterFailure, "systemd_waits_for_nothing"),
@@ -83,7 +103,31 @@ impl Sabotage {
         (Self::CountsFailedExec, "reloads_are_counted"),
         (Self::InServiceTooEarly, "only_a_ready_worker_goes_into_service"),
         (Self::DisownsInService, "who_serves_is_current"),
+        (Self::SparesOverdue, "kills_are_due"),
+        (Self::KillsWhoStarts, "kills_are_due"),
+        (Self::ForgetsRestart, "execs_are_due"),
+        (Self::LeavesBeforeRestart, "leaves_when_due_with_the_right_status"),
+        (Self::NeverGivesUp, "leaves_when_due_with_the_right_status"),
+        (Self::ForgetsVacancy, "kills_are_due"),
+        (Self::PingsForFrozen, "only_the_living_are_said_to_live"),
+        (Self::ForgetsPing, "the_living_are_said_to_live"),
+        (Self::RepeatsStatus, "status_is_limited"),
     ];
+
+    /// A scenario in which it can do harm.
+    pub fn scenario(self, generation: Generation) -> Scenario {
+        let mut of = match self {
+            Self::ForgetsRestart
+            | Self::LeavesBeforeRestart
+            | Self::NeverGivesUp
+            | Self::ForgetsVacancy => scenario::restarts(generation),
+            Self::PingsForFrozen | Self::ForgetsPing | Self::RepeatsStatus => {
+                scenario::watched(generation)
+            }
+            _ => scenario::scenarios(generation),
+        };
+        of.swap_remove(0)
+    }
 
     /// Spoils what the core decided about `event` in the state `before`.
     pub fn spoil(
@@ -91,8 +135,9 @@ impl Sabotage {
         event: Move,
         before: &World,
         actions: &mut Vec<Action<u32>>,
-        table: &mut PlainTable,
+        world: &mut World,
     ) {
+        let table = &mut world.table;
         let failed = actions.iter().any(|a| matches!(a, Action::Answer { success: false }));
         match self {
             Self::DropsRelease => actions.retain(|a| !matches!(a, Action::Release(..))),
@@ -169,6 +214,35 @@ impl Sabotage {
                 actions.extend(table.starting().map(Action::InService));
             }
             Self::DisownsInService if failed => mark(table, options::WORKER),
+            Self::SparesOverdue | Self::NeverGivesUp if event == Move::Tick => {
+                let kind = |a: &Action<u32>| match self {
+                    Self::SparesOverdue => matches!(a, Action::Kill { .. }),
+                    _ => matches!(a, Action::Exit(_)),
+                };
+                actions.retain(|a| !kind(a));
+            }
+            Self::KillsWhoStarts if event == Move::Forks => {
+                let starting = table.starting().map(|row| table.load(row).pid);
+                actions.extend(starting.map(kill));
+            }
+            Self::ForgetsRestart if matches!(event, Move::Reaped(..)) => {
+                actions.retain(|a| {
+                    !matches!(a, Action::Exec(_) | Action::Notify(Notice::Reloading { .. }))
+                });
+            }
+            Self::LeavesBeforeRestart if event == Move::NoChildLeft && actions.is_empty() => {
+                actions.push(Action::Exit(0));
+            }
+            Self::ForgetsVacancy => world.life.record.vacant = false,
+            Self::PingsForFrozen if event == Move::Tick => {
+                actions.push(Action::Notify(Notice::Watchdog));
+            }
+            Self::ForgetsPing => {
+                actions.retain(|a| !matches!(a, Action::Notify(Notice::Watchdog)));
+            }
+            Self::RepeatsStatus if event == Move::StrangerReaped => {
+                actions.push(Action::Notify(Notice::Status("as ever".into())));
+            }
             _ => {}
         }
     }

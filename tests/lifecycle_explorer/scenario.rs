@@ -17,12 +17,14 @@ pub struct Scenario {
 /// Every choice of the operator.
 pub fn policies() -> impl Iterator<Item = Policy> {
     [None, Some(0), Some(1), Some(2)].into_iter().flat_map(|max_reloads| {
-        [true, false].map(|exit_on_failure| Policy {
-            exit_on_failure,
-            max_reloads,
-            ..Policy::default()
-        })
+        [true, false].map(|exit_on_failure| Policy { max_reloads, ..with_failure(exit_on_failure) })
     })
+}
+
+/// The two have nothing to do with each other, so half of the combinations will do.
+fn with_failure(exit_on_failure: bool) -> Policy {
+    let policy = Policy { exit_on_failure, ..Policy::default() };
+    Policy { start_timeout: policy.start_timeout.filter(|_| exit_on_failure), ..policy }
 }
 
 /// Every scenario of one generation.
@@ -36,10 +38,25 @@ pub fn scenarios(generation: Generation) -> Vec<Scenario> {
         .collect()
 }
 
+/// A new worker for a dead one, once or twice in a row.
+pub fn restarts(generation: Generation) -> Vec<Scenario> {
+    let policies = [1, 2].map(|limit| Policy { restart: Some(limit), ..Policy::default() });
+    let of = |policy| Scenario { generation, upgrade: None, policy, program: false };
+    policies.map(of).to_vec()
+}
+
+/// Under a systemd that is told everything.
+pub fn watched(generation: Generation) -> Vec<Scenario> {
+    let start_timeout = Some(3_000_000);
+    let watchdog = Some(4_000_000);
+    let policy = Policy { systemd: true, watchdog, start_timeout, ..Policy::default() };
+    vec![Scenario { generation, upgrade: None, policy, program: false }]
+}
+
 /// From one binary to another, programs included where the old one has them.
 pub fn upgrades(from: Generation, to: Generation) -> Vec<Scenario> {
     [true, false]
-        .map(|exit_on_failure| Policy { exit_on_failure, ..Policy::default() })
+        .map(with_failure)
         .map(|policy| Scenario {
             generation: from,
             upgrade: Some(to),

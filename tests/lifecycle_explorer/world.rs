@@ -3,6 +3,7 @@
 use super::ledger::Ledger;
 use super::scenario::Scenario;
 use super::systemd::Systemd;
+use super::time::Time;
 use mworker::core::generation::Generation;
 use mworker::core::lifecycle::{ExecKind, Hardness, Lifecycle};
 use mworker::core::process::{Process, options};
@@ -53,6 +54,7 @@ pub struct World {
     pub ledger: Ledger,
     /// How this image was told to replace old children.
     pub hardness: Hardness,
+    pub time: Time,
 }
 
 impl World {
@@ -79,6 +81,7 @@ impl World {
             systemd: Systemd::Starting,
             ledger: Ledger::default(),
             hardness: Hardness::Soft,
+            time: Time::default(),
         };
         world.add_configured_rows(scenario);
         world
@@ -139,6 +142,7 @@ impl World {
         let leaves = matches!(signal, Signal::Term | Signal::Int | Signal::Usr1);
         for child in self.children.iter_mut().filter(|c| c.pid == pid) {
             child.told |= leaves;
+            child.alive &= signal != Signal::Kill;
         }
     }
 

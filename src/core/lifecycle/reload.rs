@@ -40,7 +40,6 @@ impl Lifecycle {
         if !self.generation.counts_reloads_on_reading() {
             table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
         }
-        self.keep_vacancy(table);
         out.push(Action::Notify(Notice::Reloading { monotonic_usec: now.monotonic_usec }));
         self.times.status.was_replaced(now);
         if self.policy.watchdog.is_some() {
@@ -65,7 +64,6 @@ impl Lifecycle {
             if !self.generation.counts_reloads_on_reading() {
                 table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
             }
-            self.keep_vacancy(table);
             self.failed(table, Notice::ReloadFailed, why, now, out);
         }
         if let Some(success) = self.loaded.filter(|_| !self.generation.has_ready_handshake()) {
@@ -110,7 +108,7 @@ impl Lifecycle {
         process.options &= !options::INIT;
         table.store(row, process);
         self.retire_others(table, row);
-        self.record.vacant = None;
+        self.record.vacant = false;
         if self.leaving {
             self.start_ends();
             // It may have been told so before it could listen.
@@ -136,7 +134,7 @@ impl Lifecycle {
         out: &mut Vec<Action<T::Row>>,
     ) {
         self.loaded = Some(true);
-        self.record.vacant = None;
+        self.record.vacant = false;
         self.start_ends();
         self.times.status.was_replaced(now);
         if let Some(master) = table.master() {
@@ -247,7 +245,7 @@ impl Lifecycle {
         self.loaded = Some(false);
         self.record.fail(now.wall, why);
         self.times.status.was_replaced(now);
-        if self.record.vacant.is_none() {
+        if !self.record.vacant {
             keep_in_service(table);
         }
     }

@@ -31,7 +31,7 @@ impl Lifecycle {
             self.record.restarts = 0;
         }
         self.record.status = end.code;
-        self.record.vacant = Some(reloads(table));
+        self.record.vacant = true;
         // One that starts already takes its place.
         if table.starting().is_some() {
             self.record.restarts = self.record.restarts.max(1);
@@ -42,24 +42,14 @@ impl Lifecycle {
 
     /// The table has been read that a former image handed over. Who drains in it
     /// is easily taken for the one in service when there is none.
-    pub fn taken_over<T: Table>(&mut self, table: &mut T) {
-        let Some(counted) = self.record.vacant.take() else { return };
-        let on_reading = i32::from(self.generation.counts_reloads_on_reading());
-        let reloads = reloads(table);
-        // Else others have been masters since.
-        if reloads == counted.saturating_add(on_reading) {
-            self.record.vacant = Some(reloads);
+    pub fn taken_over<T: Table>(&self, table: &mut T) {
+        if self.record.vacant {
             table.for_each(|p| {
                 if p.is(options::WORKER) && p.pid > 0 {
                     p.options |= options::LEAVING;
                 }
             });
         }
-    }
-
-    /// The master's count of reloads has changed.
-    pub(super) fn keep_vacancy<T: Table>(&mut self, table: &T) {
-        self.record.vacant = self.record.vacant.map(|_| reloads(table));
     }
 
     /// Whether children being gone is no reason to leave.
@@ -121,10 +111,6 @@ impl Lifecycle {
             self.leave_if_alone(out);
         }
     }
-}
-
-fn reloads<T: Table>(table: &T) -> i32 {
-    table.master().map_or(0, |row| table.load(row).reloads)
 }
 
 /// Seconds before the next one, after `count` in a row.
