@@ -136,8 +136,9 @@ fn mark(text: &[u8]) -> u64 {
 
 /// Several lines become one; what a terminal would act on goes.
 pub fn one_line(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-    lines.join(" - ").replace(char::is_control, " ")
+    let plain = text.lines().map(|line| line.replace(char::is_control, " ").trim().to_owned());
+    let lines: Vec<String> = plain.filter(|line| !line.is_empty()).collect();
+    lines.join(" - ")
 }
 
 #[cfg(test)]

@@ -201,6 +201,9 @@ static void null_handles(void)
     INVALID(mworker_refused(mw, "why"));
     INVALID(mworker_not_loaded(mw));
     INVALID(mworker_fork(mw));
+    INVALID(mworker_fork_process(mw));
+    INVALID(mworker_guard_load(mw));
+    CHECK_INT(mworker_notify(mw, "READY=1"), -EINVAL);
     INVALID(mworker_load_status(mw));
     INVALID(mworker_enforce_max_reloads(mw));
     INVALID(mworker_release_unborn(mw));

@@ -100,6 +100,8 @@ static void in_a_worker(struct mworker *mw)
     uint64_t number = 0;
 
     ROLE(mworker_tick(mw));
+    ROLE(mworker_guard_load(mw));
+    ROLE(mworker_fork_process(mw));
     ROLE(mworker_read_settings(mw));
     ROLE(mworker_set_start_timeout(mw, 1));
     ROLE(mworker_set_restart(mw, 1));
@@ -203,6 +205,38 @@ static void thirty_two_counters(void)
     CHECK_TEXT(counters[31].name, "counter_31");
     CHECK(counters[31].value == 31 * 31);
     leaves(&host);
+}
+
+/* Forked by a host that keeps its own table. */
+static void forked_by_its_host(void)
+{
+    static struct host host;
+    struct mworker_counter counter;
+    int pid;
+
+    host_start(&host);
+    /* Without a limit there is nothing to guard. With one, what the guard is made
+     * of stays allocated, for the sake of its signal handler: a leak to checkers. */
+    CHECK_INT(mworker_set_start_timeout(host.mw, 0), MWORKER_OK);
+    CHECK_INT(mworker_guard_load(host.mw), MWORKER_OK);
+    pid = mworker_fork_process(host.mw);
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        static const char *const names[] = {"one"};
+        const uint64_t value = 1;
+
+        CHECK_INT(mworker_worker_name_counters(host.mw, names, 1), MWORKER_OK);
+        CHECK_INT(mworker_worker_set_counters(host.mw, &value, 1), MWORKER_OK);
+        CHECK_INT(mworker_worker_set_connections(host.mw, 12), MWORKER_OK);
+        _exit(5);
+    }
+    CHECK_INT(ended(pid), 5);
+    /* Until the master learns that it is gone. */
+    CHECK(connections(&host, pid) == 12);
+    CHECK_INT(mworker_counters(host.mw, pid, &counter, 1), 1);
+    CHECK_TEXT(counter.name, "one");
+    CHECK_INT(mworker_children(host.mw), 0);
+    mworker_free(host.mw);
 }
 
 /* ---- threads ---- */
@@ -338,6 +372,7 @@ int main(void)
         {"tells nothing", tells_nothing},
         {"edges", edges},
         {"thirty-two counters", thirty_two_counters},
+        {"forked by its host", forked_by_its_host},
         {"with threads", with_threads},
         {"hangs while starting", hangs_while_starting},
         {"is told the time", is_told_the_time},

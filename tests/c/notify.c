@@ -261,10 +261,46 @@ static void descriptors_are_left_alone(void)
     CHECK_INT(after, next + 1);
 }
 
+/* A host's own words, which wait where nobody reads. */
+static void in_the_hosts_words(void)
+{
+    static struct host host;
+    const char *volatile no_text = NULL;
+    int fd = listen_abstract(), clog = 0;
+
+    host_new(&host);
+    CHECK_INT(mworker_notify(host.mw, no_text), -EINVAL);
+    CHECK_INT(mworker_notify(host.mw, "READY=1\nX_OWN=1"), 1);
+    CHECK_TEXT(got(fd), "READY=1\nX_OWN=1");
+    while (mworker_sd_notify(0, "X_CLOG=1") > 0)
+        clog++;
+    CHECK(clog > 0);
+    CHECK_INT(mworker_notify(host.mw, "RELOADING=1"), 1);
+    CHECK_INT(mworker_notify(host.mw, "READY=1\nSTATUS=new"), 1);
+    CHECK_INT(mworker_notify(host.mw, "RELOADING=1\nSTATUS=newer"), 1);
+    CHECK(mworker_timeout(host.mw) > 0);
+    while (clog-- > 0)
+        CHECK_TEXT(got(fd), "X_CLOG=1");
+    CHECK_TEXT(got(fd), "");
+    /* There is room now. */
+    CHECK_INT(mworker_tick(host.mw), MWORKER_OK);
+    CHECK_TEXT(got(fd), "RELOADING=1\nSTATUS=newer");
+    CHECK_TEXT(got(fd), "");
+    CHECK_INT(mworker_timeout(host.mw), -1);
+    unsetenv("NOTIFY_SOCKET");
+    CHECK_INT(mworker_notify(host.mw, "READY=1"), 0);
+    mworker_free(host.mw);
+    close(fd);
+}
+
 static void built_without(void)
 {
+    static struct host host;
     int fd = listen_abstract();
 
+    host_new(&host);
+    CHECK_INT(mworker_notify(host.mw, "READY=1"), 0);
+    mworker_free(host.mw);
     CHECK_INT(mworker_sd_notify(1, "READY=1"), 0);
     CHECK_TEXT(got(fd), "");
 }
@@ -279,6 +315,7 @@ int main(void)
         {"sd_notify refuses", sd_notify_refuses},
         {"nobody is there", nobody_is_there},
         {"nobody reads", nobody_reads},
+        {"in the host's words", in_the_hosts_words},
         {"descriptors are left alone", descriptors_are_left_alone},
     };
     static const struct scenario without[] = {
