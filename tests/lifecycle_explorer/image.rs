@@ -3,7 +3,7 @@
 use super::invariants::{Verdict, hold};
 use super::scenario::Scenario;
 use super::world::{MASTER, Phase, World, new_life};
-use mworker::core::generation::Generation;
+use mworker::core::generation::{Generation, RowFormat};
 use mworker::core::handover;
 use mworker::core::lifecycle::{ExecKind, Hardness};
 use mworker::core::process::options;
@@ -90,11 +90,13 @@ impl World {
         })?;
 
         let mut keep = plan.keep.clone();
+        // Who is told of one end only couldn't close the other.
+        let ends = if self.generation.row_format() == RowFormat::V2_8 { 2 } else { 1 };
         let mut due: Vec<i32> = self
             .table
             .rows()
             .filter(|(_, p)| p.pid == MASTER || self.child(p.pid).is_some())
-            .flat_map(|(_, p)| p.ipc_fd)
+            .flat_map(|(_, p)| p.ipc_fd.into_iter().take(ends))
             .filter(|fd| *fd >= 0)
             .collect();
         keep.sort_unstable();
