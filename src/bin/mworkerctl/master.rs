@@ -20,6 +20,9 @@ const END_WITHIN: Duration = Duration::from_secs(1);
 /// Between two looks at a master that doesn't answer.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
 const GLANCE_WITHIN: Duration = Duration::from_secs(1);
+/// When systemd stops a service during its reload, it ends the master and then us, which is in
+/// order if we end by its signal, and a failure of the service if we end by ourselves.
+const AFTER_THE_MASTER: Duration = Duration::from_millis(500);
 /// How often the line on the terminal moves.
 const TICK: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(10);
@@ -244,6 +247,7 @@ impl Master {
             None => "it closes the connection without an answer".into(),
         };
         if lives == Some(false) {
+            thread::sleep(AFTER_THE_MASTER);
             let pid = self.process.as_ref().map_or(0, Process::pid);
             return Err(Failure::Unreachable(format!("the master, PID {pid}, is gone")));
         }
