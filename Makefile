@@ -64,7 +64,7 @@ help:
 	'make haproxy HAPROXY_SRC=D the HAProxy tree D with mworker, in place' \
 	'make test                  every test; as root it installs what it needs' \
 	'make regtest               HAProxy'"'"'s own regression tests, on stock and on ours' \
-	'make bench                 how long reloads take, stock HAProxy and ours' \
+	'make bench                 how long reloads take, stock HAProxy and ours; what figures cost' \
 	'make install               PREFIX=$(PREFIX) DESTDIR= USE_SYSTEMD=$(USE_SYSTEMD)' \
 	'make uninstall             what make install installed, with the same variables' \
 	'make header                include/mworker.h, out of src/capi' \
@@ -437,4 +437,4 @@ regtest: regtest-builds
 .PHONY: bench
 bench:
 	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
-	@$(WITH_HAPROXYS) $(RUN_CARGO) bench --locked --quiet --bench reload
+	@$(WITH_HAPROXYS) $(RUN_CARGO) bench --locked --quiet --bench reload --bench figures
