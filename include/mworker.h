@@ -763,9 +763,10 @@ int mworker_start_programs(struct mworker *mw);
  * Looks after the load of the configuration from now on, which masters of
  * HAProxy up to 3.0 do themselves. systemd is told that it goes on. One that
  * takes longer than mworker_set_start_timeout() allows has failed: at a reload
- * the image comes that waits, at a first start the process ends. Uses a timer and the
- * signal SIGRTMAX-1, until the worker is forked or the process re-executed.
- * Masters, after mworker_set_argv() and before mworker_read_table().
+ * the image comes that waits, at a first start the process ends. Uses a timer
+ * and the signal SIGRTMAX-1, until the worker is forked or the process
+ * re-executed. Masters, after mworker_set_argv() and before
+ * mworker_read_table().
  */
 int mworker_guard_load(struct mworker *mw);
 

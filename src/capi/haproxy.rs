@@ -271,9 +271,10 @@ unsafe fn program_of(row: NonNull<Row>) -> io::Result<Program> {
 /// Looks after the load of the configuration from now on, which masters of
 /// HAProxy up to 3.0 do themselves. systemd is told that it goes on. One that
 /// takes longer than mworker_set_start_timeout() allows has failed: at a reload
-/// the image comes that waits, at a first start the process ends. Uses a timer and the
-/// signal SIGRTMAX-1, until the worker is forked or the process re-executed.
-/// Masters, after mworker_set_argv() and before mworker_read_table().
+/// the image comes that waits, at a first start the process ends. Uses a timer
+/// and the signal SIGRTMAX-1, until the worker is forked or the process
+/// re-executed. Masters, after mworker_set_argv() and before
+/// mworker_read_table().
 ///
 /// # Safety
 /// `mw` is NULL or a handle; the process has one thread.
