@@ -434,6 +434,13 @@ regtest: regtest-builds
 
 # ---- measuring ----
 
+# Early returns, reported failures and times of `systemctl reload`, under a real systemd.
+.PHONY: bench-systemd
+bench-systemd: $(EXAMPLE)
+	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
+	@$(WITH_HAPROXYS) MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) \
+		$(CARGO_TEST) --test systemd -- measured
+
 .PHONY: bench
 bench:
 	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=

@@ -12,6 +12,10 @@ mod failure;
 mod gate;
 #[path = "systemd/inside.rs"]
 mod inside;
+#[path = "systemd/liveness.rs"]
+mod liveness;
+#[path = "systemd/measure.rs"]
+mod measure;
 #[path = "systemd/outside.rs"]
 mod outside;
 #[path = "systemd/reload.rs"]
@@ -42,7 +46,9 @@ fn scenarios() -> Vec<Scenario> {
         stop::scenarios(),
         reload::scenarios(),
         failure::scenarios(),
+        liveness::scenarios(),
         sandbox::scenarios(),
+        measure::scenarios(),
     ]
     .concat()
 }

@@ -45,11 +45,17 @@ impl Scenario {
     }
 }
 
-/// Those of all scenarios that have one of `wanted` in their name.
+/// Those of all scenarios that have one of `wanted` in their name. Without any: all but the
+/// measurements, which test nothing.
 pub fn chosen(wanted: &[String]) -> Vec<Scenario> {
     let picks = |name: &str| wanted.iter().any(|part| name.contains(part.as_str()));
+    let tests = |name: &str| wanted.is_empty() && !name.contains(crate::measure::NAME);
     let all = crate::scenarios().into_iter();
-    all.filter(|scenario| wanted.is_empty() || picks(&scenario.full_name())).collect()
+    all.filter(|scenario| {
+        let name = scenario.full_name();
+        tests(&name) || picks(&name)
+    })
+    .collect()
 }
 
 /// Where a scenario that failed says why, in the folder that both sides see.

@@ -11,8 +11,8 @@ use mworker_kit::{TempDir, try_wait_for};
 use crate::inside::{self, Event};
 use crate::tree;
 
-/// For the boot, and all scenarios.
-const LIMIT: Duration = Duration::from_secs(600);
+/// For the boot, and all scenarios, or the measurements.
+const LIMIT: Duration = Duration::from_secs(1200);
 
 pub fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
