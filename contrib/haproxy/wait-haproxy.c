@@ -66,9 +66,24 @@ void shim_prepare_exec(void)
 	mworker_set_argv(shim_mworker, (const char *const *)old_argv, old_unixsocket);
 }
 
+/*
+ * The worker's end of its socketpair is the worker's only. Up to 2.9 HAProxy's
+ * C leaves it in the row, where it would be taken for one to keep.
+ */
+static void shim_forget_worker_ends(void)
+{
+	struct mworker_proc *proc;
+
+	list_for_each_entry(proc, &proc_list, list) {
+		if (proc->options & PROC_O_TYPE_WORKER)
+			proc->ipc_fd[1] = -1;
+	}
+}
+
 /* The worker is forked: wait for it with a small memory. */
 void mworker_reexec_waitmode(void)
 {
+	shim_forget_worker_ends();
 	shim_prepare_exec();
 #if MWORKER_HAPROXY < 0x0207
 	/* As that version does before every exec. */

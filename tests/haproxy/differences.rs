@@ -70,6 +70,21 @@ impl Rewrite {
 /// All of those. A scenario fails over one that is no longer there.
 pub const REWRITES: &[Rewrite] = &[
     Rewrite {
+        id: "ends-of-workers",
+        scenarios: &[
+            "argv",
+            "argv_without_socket_transfer",
+            "fresh_start",
+            "notifying",
+            "plain",
+            "quiet",
+            "without_master_cli",
+        ],
+        stock: "type=w;fd=<fd>;cfd=<fd>;",
+        ours: "type=w;fd=<fd>;cfd=-1;",
+        versions: (2, 7)..=(2, 9),
+    },
+    Rewrite {
         id: "no-socket-transfer-for-good",
         scenarios: &["argv_without_socket_transfer"],
         stock: "argv of <master>: <haproxy> -Ws",

@@ -135,7 +135,7 @@ fn limit_of_descriptors() {
                 .map(|pid| procfs::nofile(pid).expect("a living process"));
             let name = run.called(run.worker());
             let limit = format!("limit of {name}");
-            if run.since(2, 7) {
+            if run.since(3, 0) {
                 run.note_raw(&limit, format!("{worker:?}"));
             } else {
                 // Stock doesn't count the descriptors of the process table in.
