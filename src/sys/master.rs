@@ -696,9 +696,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                     then(self, Ok(pid))
                 }
                 Forked::Child => {
-                    if let Some(memory) = self.memory.take() {
-                        memory.forget_in_child();
-                    }
+                    // It has its page, and nothing to do with the others.
+                    drop(self.memory.take());
                     for name in notify::FOR_MASTERS {
                         environment::remove(name);
                     }

@@ -133,12 +133,6 @@ impl Map {
             io::Error::from_raw_os_error(libc::ENOMEM)
         })
     }
-
-    /// Children don't get it.
-    fn keep_from_children(&self) {
-        // SAFETY: the mapping is ours. Old kernels that can't just don't.
-        unsafe { libc::madvise(self.start.as_ptr().cast(), self.length, libc::MADV_DONTFORK) };
-    }
 }
 
 impl Drop for Map {
@@ -211,19 +205,12 @@ impl Memory {
 
     fn mapped(fd: OwnedFd) -> io::Result<Self> {
         let map = Map::new(fd.as_fd(), 0, SIZE)?;
-        map.keep_from_children();
         Ok(Self { fd, map })
     }
 
     /// Its descriptor.
     pub fn fd(&self) -> RawFd {
         self.fd.as_raw_fd()
-    }
-
-    /// Closes what a child inherited of it. The mapping isn't inherited.
-    pub fn forget_in_child(self) {
-        std::mem::forget(self.map);
-        drop(self.fd);
     }
 
     fn directory(&self) -> &[AtomicI32] {
