@@ -5,6 +5,8 @@
 
 #[path = "example_proxy/cli.rs"]
 mod cli;
+#[path = "example_proxy/crowd.rs"]
+mod crowd;
 #[path = "example_proxy/daemon.rs"]
 mod daemon;
 #[path = "example_proxy/failure.rs"]

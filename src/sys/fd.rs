@@ -1,6 +1,7 @@
 //! Descriptors: which survive an exec, and how they go to another process.
 
 use super::{check, uninterrupted};
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -220,6 +221,7 @@ impl Inherited {
 
     /// `fds` turned out to be the process table's.
     pub fn forget(&mut self, fds: &[RawFd]) {
+        let fds: HashSet<RawFd> = fds.iter().copied().collect();
         self.0.retain(|(fd, _)| !fds.contains(fd));
     }
 

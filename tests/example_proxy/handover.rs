@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use mworker_kit::{Launch, PATIENCE, Pid, Signal, procfs, wait_for, wait_until};
+use mworker_kit::{Launch, PATIENCE, Pid, Signal, compile, procfs, wait_for, wait_until};
 
 use crate::scene::{FAILED, REFUSED, RELOADING, Scene, binary};
 
@@ -229,22 +228,7 @@ fn spy(scene: &Scene) -> PathBuf {
             return syscall(SYS_accept4, fd, addr, size, flags);
         }
     "#;
-    preload(scene, "spy", SOURCE)
-}
-
-/// Makes a library for `LD_PRELOAD` out of C.
-pub fn preload(scene: &Scene, name: &str, source: &str) -> PathBuf {
-    let source = scene.host.write(&format!("{name}.c"), source);
-    let library = scene.host.path(&format!("{name}.so"));
-    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-    let status = Command::new(compiler)
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&library)
-        .arg(source)
-        .status()
-        .expect("a C compiler");
-    assert!(status.success(), "the C compiler: {status}");
-    library
+    compile::library(&scene.host, "spy", SOURCE)
 }
 
 /// A table with rows that make no sense: those are reported and left out, the others used.

@@ -3,9 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use mworker_kit::{Launch, Message, PATIENCE, Pid, Signal, procfs, wait_for, wait_until};
+use mworker_kit::{Launch, Message, PATIENCE, Pid, Signal, compile, procfs, wait_for, wait_until};
 
-use crate::handover::preload;
 use crate::scene::{FAILED, Held, READY, REFUSED, RELOADING, STOPPING, Scene, Starting};
 
 /// A worker of a process with this in it hangs while it starts, for as long as a file is
@@ -28,7 +27,7 @@ impl Scene {
     /// A master whose workers can be told to hang, with a time limit for starting.
     fn launch_hanging(&self, limit: &str) -> Launch {
         self.launch_master("-Ws")
-            .env("LD_PRELOAD", preload(self, "hangs", HANGS))
+            .env("LD_PRELOAD", compile::library(&self.host, "hangs", HANGS))
             .env("HANG", self.host.path("hang"))
             .env("MWORKER_START_TIMEOUT", limit)
     }

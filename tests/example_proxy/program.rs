@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use mworker_kit::{Signal, procfs};
+use mworker_kit::{Signal, Traces, compile, procfs, traces};
 
 use crate::scene::{FAILED, READY, RELOADING, Scene, Starting, binary};
 
@@ -53,11 +53,6 @@ impl Movable {
         assert_eq!((table.reloads, table.failed), (0, failed));
         self.scene.assert_serves();
     }
-}
-
-fn descriptors(pid: i32) -> Vec<(i32, String)> {
-    let all = procfs::descriptors(pid).expect("a living process");
-    all.into_iter().map(|descriptor| (descriptor.fd, descriptor.target)).collect()
 }
 
 #[test]
@@ -127,30 +122,147 @@ fn missing_until_the_end() {
     movable.scene.expect_exit(137);
 }
 
-/// Twenty failures in a row leave no descriptor behind, and twenty clients answered.
+/// A hundred failures in a row leave nothing behind: no descriptor or mark on one, no signal
+/// held back, no limit, no variable, and no memory that grows.
 #[test]
-fn twenty_failures_leave_nothing() {
+fn a_hundred_failures_leave_nothing() {
     let mut movable = Movable::serving();
     let (master, worker) = (movable.scene.master(), movable.scene.worker());
+    let mut held = movable.scene.hold();
+    let environment = handed_on(master);
     movable.take_away();
-    let mut before = Vec::new();
-    for failed in 1..=20 {
+    let (mut before, mut memory) = (None, 0);
+    for failed in 1..=100 {
         if failed % 2 == 0 {
             assert!(movable.scene.ask("reload").starts_with("Success=0\n"));
         } else {
             movable.scene.signal(Signal::USR2);
         }
-        movable.goes_on(worker, failed);
-        movable.scene.wait_cli_idle();
-        if failed == 1 {
-            before = descriptors(master);
+        movable.scene.expect(RELOADING);
+        movable.scene.expect(FAILED);
+        if failed % 10 == 0 {
+            movable.scene.wait_cli_idle();
+            let now = Traces::of(master);
+            assert_eq!(*before.get_or_insert_with(|| now.clone()), now, "after {failed}");
+        }
+        if failed == 20 {
+            memory = traces::memory_kb(master);
         }
     }
-    assert_eq!(descriptors(master), before);
+    let more = traces::memory_kb(master).saturating_sub(memory);
+    assert!(more < 512, "{more} kB more");
+    let table = movable.scene.table();
+    assert_eq!((table.failed, table.workers, table.old), (100, vec![worker], vec![]));
+    movable.scene.assert_serves();
     movable.put_back();
     movable.scene.reload(Signal::USR2);
+    assert_eq!(handed_on(master), environment);
+    assert!(held.works(), "the old connection is dead");
     movable.scene.assert_serves();
     movable.scene.stop();
+}
+
+/// The variables of a master's image, without those that masters tell each other.
+fn handed_on(master: i32) -> Vec<(String, String)> {
+    let mut all = procfs::environ(master).expect("a living master");
+    all.retain(|(name, _)| !name.starts_with("HAPROXY_") && name != "MWORKER_STATE");
+    all
+}
+
+/// What the system may say to an exec, said without a reason.
+const REFUSES: &str = r#"
+    #define _GNU_SOURCE
+    #include <errno.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+
+    static int refused(void)
+    {
+        FILE *file = fopen(getenv("REFUSE"), "re");
+        int why = 0;
+
+        if (file) {
+            if (fscanf(file, "%d", &why) != 1)
+                why = 0;
+            fclose(file);
+        }
+        errno = why;
+        return why;
+    }
+
+    int execve(const char *path, char *const argv[], char *const envp[])
+    {
+        return refused() ? -1 : syscall(SYS_execve, path, argv, envp);
+    }
+
+    int execvpe(const char *file, char *const argv[], char *const envp[])
+    {
+        return execve(file, argv, envp);
+    }
+"#;
+
+/// Whatever the reason is, out of memory for one: the same as with a program that is missing.
+#[test]
+fn refused_for_any_reason() {
+    let mut scene = Scene::new();
+    let launch = scene
+        .launch_master("-Ws")
+        .env("LD_PRELOAD", compile::library(&scene.host, "refuses", REFUSES))
+        .env("REFUSE", scene.host.path("refuse"));
+    scene.start_as(launch);
+    let (master, worker) = (scene.master(), scene.worker());
+    let mut held = scene.hold();
+    scene.wait_cli_idle();
+    let before = Traces::of(master);
+    for (failed, number) in
+        (1..).zip([libc::ENOMEM, libc::E2BIG, libc::ENOEXEC, libc::EACCES, libc::EIO, libc::EAGAIN])
+    {
+        scene.host.write("refuse", &number.to_string());
+        let answer = scene.ask("reload");
+        let why = std::io::Error::from_raw_os_error(number).to_string();
+        let (why, _) = why.split_once(" (os error").expect("an error of the system");
+        assert!(answer.starts_with("Success=0\n--\n") && answer.contains(why), "{why}: {answer}");
+        scene.expect(RELOADING);
+        scene.expect(FAILED);
+        scene.assert_logged(why);
+        let table = scene.table();
+        assert_eq!((table.failed, table.workers, table.old), (failed, vec![worker], vec![]));
+        scene.assert_serves();
+        scene.wait_cli_idle();
+        assert_eq!(Traces::of(master), before, "{why}");
+    }
+    scene.host.write("refuse", "0");
+    scene.reload(Signal::USR2);
+    assert_eq!(scene.table().failed, 0);
+    assert!(held.works(), "the old connection is dead");
+    scene.stop();
+}
+
+/// More variables than an image may have: nothing can be done but to say so.
+#[test]
+fn environment_too_long() {
+    let mut scene = Scene::new();
+    let mut launch = scene.launch_master("-Ws");
+    for number in 1..=3 {
+        launch = launch.env(format!("LONG{number}"), "x".repeat(100_000));
+    }
+    scene.start_as(launch);
+    let (master, worker) = (scene.master(), scene.worker());
+    // A quarter of it is what there is for arguments and environment, but 128 KiB at least.
+    let before = procfs::limit_stack(master, 256 * 1024);
+    let answer = scene.ask("reload");
+    assert!(answer.starts_with("Success=0\n--\n"), "{answer}");
+    assert!(answer.contains("Argument list too long"), "{answer}");
+    scene.expect(RELOADING);
+    scene.expect(FAILED);
+    assert_eq!(scene.worker(), worker);
+    scene.assert_serves();
+    procfs::limit_stack(master, before);
+    scene.reload(Signal::USR2);
+    scene.assert_serves();
+    scene.stop();
 }
 
 /// The one that was to follow a start fails: the worker that has started serves.

@@ -9,6 +9,8 @@
 
 pub mod backend;
 pub mod cli;
+pub mod compile;
+pub mod crowd;
 pub mod deadline;
 pub mod host;
 pub mod http;
@@ -19,6 +21,7 @@ pub mod procfs;
 pub mod signal;
 mod sys;
 pub mod tempdir;
+pub mod traces;
 
 pub use backend::Backend;
 pub use cli::MasterCli;
@@ -29,6 +32,7 @@ pub use notify::{Message, NotifySocket};
 pub use ports::Port;
 pub use signal::{Signal, SignalSet};
 pub use tempdir::TempDir;
+pub use traces::Traces;
 
 /// A process number as the kernel gives it.
 pub type Pid = i32;

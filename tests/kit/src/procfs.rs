@@ -154,6 +154,14 @@ pub fn nofile(pid: Pid) -> io::Result<(u64, u64)> {
         .ok_or_else(|| io::Error::other("no 'Max open files' in limits"))
 }
 
+/// Sets how much of the stack a living process may use (the soft limit), a quarter of which is
+/// what arguments and environment of its next image may take. Gives what it was.
+#[track_caller]
+pub fn limit_stack(pid: Pid, bytes: u64) -> u64 {
+    let before = crate::sys::limit_stack(pid, bytes);
+    before.unwrap_or_else(|err| panic!("prlimit of {pid}: {err}"))
+}
+
 /// One open descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {

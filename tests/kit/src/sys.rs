@@ -75,6 +75,27 @@ pub fn prepare_child(nofile: Option<(u64, u64)>) -> io::Result<()> {
     Ok(())
 }
 
+/// Sets the soft limit of another process's stack; gives the one before.
+pub fn limit_stack(pid: Pid, soft: u64) -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let none = std::ptr::null_mut();
+    // SAFETY: the structure is only written.
+    check(unsafe { libc::prlimit(pid, libc::RLIMIT_STACK, none, &mut limit) })?;
+    let before = std::mem::replace(&mut limit.rlim_cur, soft);
+    // SAFETY: the structure is only read.
+    check(unsafe { libc::prlimit(pid, libc::RLIMIT_STACK, &limit, none) })?;
+    Ok(before)
+}
+
+/// A new named pipe.
+#[cfg(test)]
+pub fn fifo(path: &std::path::Path) {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).expect("no NUL");
+    // SAFETY: a C string that outlives the call.
+    check(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }).expect("mkfifo");
+}
+
 /// A new socket, closed on exec.
 pub fn socket(domain: libc::c_int, kind: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: no memory is involved; the descriptor returned is new, hence ours.
