@@ -349,6 +349,18 @@ int mworker_read_settings(struct mworker *mw);
 int mworker_set_start_timeout(struct mworker *mw, unsigned int milliseconds);
 
 /*
+ * A reload executes the program by its name, which may be another binary by
+ * now. Nothing would come back from one that can't run, so such a one is tried
+ * first: in a child, with `arguments` (ends with NULL; copied; NULL: no trial,
+ * the default) after its name instead of those of the master. They should have
+ * it check what it needs and do nothing. The reload has failed unless it exits
+ * with status 0 within 10 seconds, for which the master waits. Nothing is tried
+ * while the binary is the same. HAProxy's masters know what to try. Masters, at
+ * any time.
+ */
+int mworker_set_trial(struct mworker *mw, const char *const *arguments);
+
+/*
  * Has a new worker started for one in service that dies, instead of what
  * mworker_set_exit_on_failure() says: at once, and if it dies too after 1, 2,
  * 4 seconds up to 60, and `limit` times in a row; one that has served for a

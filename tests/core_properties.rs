@@ -277,6 +277,7 @@ mod reexecuting {
                     environment: &[],
                     kind,
                     load_status: None,
+                    processes: &[],
                     record: &mworker::core::record::Record::default(),
                 }).expect("memory");
                 line = parse(&argv);
@@ -311,6 +312,7 @@ mod reexecuting {
             for (rows, kind) in reloads {
                 let plan = plan(&table_of(&rows), generation, &Request {
                     argv: &[], no_listeners: false, environment: &last, kind, load_status: None,
+                    processes: &[],
                     record: &mworker::core::record::Record::default(),
                 }).expect("memory");
                 let internal = |v: &&Vec<u8>| {
@@ -624,9 +626,9 @@ mod living {
                 life.step(&mut table, event, now, &mut actions);
                 for action in actions {
                     match action {
-                        Action::Kill { pid, .. } => {
-                            let pid = pid.get();
-                            prop_assert!(pid > 0 && (known.contains(&pid) || given.contains(&pid)));
+                        Action::Kill { pid, .. } => prop_assert!(known.contains(&pid.get())),
+                        Action::KillStranger { pid, .. } => {
+                            prop_assert!(given.contains(&pid.get()));
                         }
                         Action::Release(row, _) => prop_assert!(table.release(row)),
                         _ => {}

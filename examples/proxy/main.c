@@ -107,6 +107,14 @@ static int explain(char why[WHY_SIZE], const char *what, const struct mworker *m
     return -1;
 }
 
+/* What comes under our name must be able to read our configuration, before a reload executes it. */
+static int tell_trial(const struct options *options, struct mworker *mw)
+{
+    const char *const trial[] = { "-c", "-f", options->config, NULL };
+
+    return mworker_set_trial(mw, trial);
+}
+
 static int prepare(const struct options *options, struct mworker *mw, struct config *config,
                    char why[WHY_SIZE])
 {
@@ -132,7 +140,7 @@ static int run_master(const struct options *options, struct mworker *mw)
     int result = EXIT_FAILURE;
 
     if ((options->systemd && mworker_use_systemd(mw) < 0) || mworker_take_over(mw) < 0 ||
-        mworker_read_settings(mw) < 0) {
+        mworker_read_settings(mw) < 0 || tell_trial(options, mw) < 0) {
         explain(why, "cannot become a master", mw);
         complain(why);
         return EXIT_FAILURE;

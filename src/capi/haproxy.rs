@@ -7,8 +7,6 @@ use super::list::Row;
 use super::master::{IN_MASTER, IN_WORKER, read_table};
 use crate::core::handover;
 use crate::core::lifecycle::Event;
-use crate::core::notify;
-use crate::core::record::STATE;
 use crate::core::reexec;
 use crate::sys::environment;
 use crate::sys::exec::c_strings;
@@ -250,8 +248,6 @@ pub unsafe extern "C" fn mworker_start_programs(mw: *mut Handle) -> c_int {
 /// # Safety
 /// `row` is a program's; no other thread changes the environment.
 unsafe fn program_of(row: NonNull<Row>) -> io::Result<Program> {
-    const NOT_FOR_PROGRAMS: [&str; 5] =
-        [reexec::REEXEC, reexec::PROCESSES, reexec::WAIT_ONLY, STATE, "HAPROXY_STARTUPLOGS_FD"];
     // SAFETY: by the caller's promise.
     let (command, environment, user, group) = unsafe {
         let row = row.as_ptr();
@@ -261,8 +257,7 @@ unsafe fn program_of(row: NonNull<Row>) -> io::Result<Program> {
     if command.is_empty() {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    let environment = reexec::without(&environment, &NOT_FOR_PROGRAMS);
-    let environment = reexec::without(&environment, &notify::FOR_MASTERS);
+    let environment = reexec::for_programs(&environment);
     // -1 is "the master's".
     let (user, group) = (libc::uid_t::try_from(user).ok(), libc::gid_t::try_from(group).ok());
     Ok(Program::new(c_strings(&command)?, c_strings(&environment)?, user, group))

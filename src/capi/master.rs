@@ -341,6 +341,31 @@ pub unsafe extern "C" fn mworker_set_start_timeout(mw: *mut Handle, milliseconds
     }
 }
 
+/// A reload executes the program by its name, which may be another binary by
+/// now. Nothing would come back from one that can't run, so such a one is tried
+/// first: in a child, with `arguments` (ends with NULL; copied; NULL: no trial,
+/// the default) after its name instead of those of the master. They should have
+/// it check what it needs and do nothing. The reload has failed unless it exits
+/// with status 0 within 10 seconds, for which the master waits. Nothing is tried
+/// while the binary is the same. HAProxy's masters know what to try. Masters, at
+/// any time.
+///
+/// # Safety
+/// `mw` is NULL or a handle, `arguments` NULL or such an array.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_set_trial(
+    mw: *mut Handle,
+    arguments: *const *const c_char,
+) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            let copy = (!arguments.is_null()).then(|| environment::strings(arguments));
+            done(|| side.master.boot.trial = copy)
+        })
+    }
+}
+
 /// Has a new worker started for one in service that dies, instead of what
 /// mworker_set_exit_on_failure() says: at once, and if it dies too after 1, 2,
 /// 4 seconds up to 60, and `limit` times in a row; one that has served for a
@@ -589,10 +614,6 @@ fn become_worker(side: &mut MasterSide, ipc: OwnedFd, page: Option<&'static Page
     side.server = None;
     side.runner = None;
     side.master.launcher = None;
-    for name in reexec::INTERNAL {
-        // SAFETY: a process just forked has one thread.
-        unsafe { environment::remove(name) };
-    }
     WorkerSide { worker: Worker::new(ipc, previous), host: side.master.host.clone(), page }
 }
 

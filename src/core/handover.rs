@@ -213,21 +213,13 @@ pub fn write<T: Table>(table: &T, generation: Generation) -> Result<Vec<u8>, Out
 /// Longer tables are not for a variable: Linux takes strings of up to 128 KiB.
 pub const LONGEST: usize = 126 * 1024;
 
-/// The same, but only as many rows as fit into `room` bytes: the master's, and
-/// the newest of the others. A master of HAProxy's own, which knows no other
-/// way, can go on with these.
+/// Of `all`, which [`write`] made of the table, as many rows as fit into `room`
+/// bytes: the master's, and the newest of the others. A master of HAProxy's own,
+/// which knows no other way, can go on with these.
 ///
 /// # Errors
 /// Out of memory.
-pub fn write_newest<T: Table>(
-    table: &T,
-    generation: Generation,
-    room: usize,
-) -> Result<Vec<u8>, OutOfMemory> {
-    let all = write(table, generation)?;
-    if all.len() <= room {
-        return Ok(all);
-    }
+pub fn newest<T: Table>(table: &T, all: &[u8], room: usize) -> Result<Vec<u8>, OutOfMemory> {
     // One text for each row, and how old it is.
     let texts = all.split(|b| *b == b'|').filter(|r| !r.is_empty());
     let ages = table
@@ -246,13 +238,13 @@ pub fn write_newest<T: Table>(
         used <= room
     });
     rows.sort_unstable_by_key(|(_, at, _)| *at);
-    let mut newest = Vec::new();
-    newest.try_reserve(room).map_err(|_| OutOfMemory)?;
+    let mut kept = Vec::new();
+    kept.try_reserve(room).map_err(|_| OutOfMemory)?;
     for (_, _, text) in rows {
-        newest.push(b'|');
-        newest.extend_from_slice(text);
+        kept.push(b'|');
+        kept.extend_from_slice(text);
     }
-    Ok(newest)
+    Ok(kept)
 }
 
 fn write_row(out: &mut Vec<u8>, p: &Process, id: &[u8], version: &[u8], format: RowFormat) {
@@ -310,8 +302,8 @@ mod tests {
             table.append(process, b"", b"3.0").expect("memory");
         }
         let all = write(&table, V3_0).expect("memory");
-        assert_eq!(write_newest(&table, V3_0, all.len()).expect("memory"), all);
-        let cut = write_newest(&table, V3_0, all.len() - 1).expect("memory");
+        assert_eq!(newest(&table, &all, all.len()).expect("memory"), all);
+        let cut = newest(&table, &all, all.len() - 1).expect("memory");
         let (read, report) = read_all(&String::from_utf8_lossy(&cut), V3_0);
         assert!(report.has_master && report.bad.is_empty());
         let pids: Vec<i32> = read.rows().map(|(_, p)| p.pid).collect();

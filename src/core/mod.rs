@@ -29,3 +29,4 @@ pub mod showproc;
 pub mod signal;
 pub mod table;
 pub mod texts;
+pub mod trial;

@@ -83,6 +83,11 @@ impl Process {
         self.is_child() && !self.is(options::LEAVING)
     }
 
+    /// A worker that takes new connections.
+    pub const fn is_in_service(&self) -> bool {
+        self.is(options::WORKER) && !self.is(options::LEAVING | options::INIT) && self.pid > 0
+    }
+
     /// A worker that has been forked but has not said READY.
     pub const fn is_starting(&self) -> bool {
         self.is(options::WORKER) && self.is(options::INIT)

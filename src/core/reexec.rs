@@ -6,7 +6,7 @@
 use super::generation::Generation;
 use super::handover;
 use super::lifecycle::{ExecKind, Hardness};
-use super::process::options;
+use super::notify;
 use super::record::{Record, STATE};
 use super::table::{OutOfMemory, PlainTable, Table};
 use super::texts;
@@ -19,8 +19,27 @@ pub const PROCESSES: &str = "HAPROXY_PROCESSES";
 pub const WAIT_ONLY: &str = "HAPROXY_MWORKER_WAIT_ONLY";
 const LOAD_SUCCESS: &str = "HAPROXY_LOAD_SUCCESS";
 
-/// What only masters tell each other, and neither workers nor programs may see.
-pub const INTERNAL: [&str; 5] = [REEXEC, PROCESSES, WAIT_ONLY, LOAD_SUCCESS, STATE];
+/// The descriptor of the log of HAProxy's start.
+const STARTUP_LOGS: &str = "HAPROXY_STARTUPLOGS_FD";
+
+/// What only masters tell each other.
+const INTERNAL: [&str; 5] = [REEXEC, PROCESSES, WAIT_ONLY, LOAD_SUCCESS, STATE];
+
+/// What workers don't see: what only masters tell each other, and what systemd
+/// tells masters.
+pub fn not_for_workers() -> impl Iterator<Item = &'static str> + Clone {
+    INTERNAL.into_iter().chain(notify::FOR_MASTERS)
+}
+
+/// What programs don't see, nor whoever else is neither master nor worker.
+pub fn not_for_programs() -> impl Iterator<Item = &'static str> + Clone {
+    not_for_workers().chain([STARTUP_LOGS])
+}
+
+/// `environment`, each `NAME=value`, as programs see it.
+pub fn for_programs(environment: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    without(environment, not_for_programs())
+}
 
 /// Where a new worker need not ask for listeners.
 pub const NO_LISTENERS: &[u8] = b"/dev/null";
@@ -87,6 +106,8 @@ pub struct Request<'a> {
     pub kind: ExecKind,
     /// How the last load ended.
     pub load_status: Option<bool>,
+    /// The whole table, as [`handover::write`] makes it.
+    pub processes: &'a [u8],
     /// What else goes to the next image.
     pub record: &'a Record,
 }
@@ -187,12 +208,9 @@ fn next_argv<T: Table>(table: &T, generation: Generation, request: &Request<'_>)
 
 /// The master's end of the socketpair of the worker in service.
 fn current_worker_fd<T: Table>(table: &T) -> Option<i32> {
-    let in_service = |p: &super::process::Process| {
-        p.is(options::WORKER) && !p.is(options::LEAVING | options::INIT) && p.pid > 0
-    };
     table
         .rows()
-        .filter(|(_, p)| in_service(p))
+        .filter(|(_, p)| p.is_in_service())
         .last()
         .map(|(_, p)| p.ipc_fd[0])
         .filter(|fd| *fd >= 0)
@@ -203,7 +221,7 @@ fn next_environment<T: Table>(
     generation: Generation,
     request: &Request<'_>,
 ) -> Result<Vec<Vec<u8>>, OutOfMemory> {
-    let mut environment = without(request.environment, &INTERNAL);
+    let mut environment = without(request.environment, INTERNAL.into_iter());
     let mut set = |name: &str, value: &[u8]| {
         environment.push([name.as_bytes(), b"=", value].concat());
     };
@@ -214,9 +232,14 @@ fn next_environment<T: Table>(
             set(LOAD_SUCCESS, if success { b"1" } else { b"0" });
         }
     }
-    let processes = handover::write_newest(table, generation, handover::LONGEST)?;
-    set(STATE, request.record.write(&processes).as_bytes());
-    set(PROCESSES, &processes);
+    let cut;
+    let mut processes = request.processes;
+    if processes.len() > handover::LONGEST {
+        cut = handover::newest(table, processes, handover::LONGEST)?;
+        processes = &cut;
+    }
+    set(STATE, request.record.write(processes).as_bytes());
+    set(PROCESSES, processes);
     Ok(environment)
 }
 
@@ -225,19 +248,18 @@ fn name_of(variable: &[u8]) -> &[u8] {
     variable.split(|b| *b == b'=').next().unwrap_or_default()
 }
 
-/// `environment` without the variables `names`.
-pub fn without(environment: &[Vec<u8>], names: &[&str]) -> Vec<Vec<u8>> {
-    environment
-        .iter()
-        .filter(|v| !names.iter().any(|n| n.as_bytes() == name_of(v)))
-        .cloned()
-        .collect()
+fn without(
+    environment: &[Vec<u8>],
+    names: impl Iterator<Item = &'static str> + Clone,
+) -> Vec<Vec<u8>> {
+    let kept = |v: &&Vec<u8>| !names.clone().any(|name| name.as_bytes() == name_of(v));
+    environment.iter().filter(kept).cloned().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::process::Process;
+    use crate::core::process::{Process, options};
 
     const V3_0: Generation = Generation::haproxy(3, 0);
 
@@ -260,15 +282,17 @@ mod tests {
     }
 
     fn planned(kind: ExecKind, argv: &[&str], no_listeners: bool) -> Plan {
+        let table = table();
         let request = Request {
             argv: &strings(argv),
             no_listeners,
             environment: &strings(&["A=1", "HAPROXY_LOAD_SUCCESS=1", "HAPROXY_PROCESSES=old"]),
             kind,
             load_status: Some(false),
+            processes: &handover::write(&table, V3_0).expect("memory"),
             record: &Record::default(),
         };
-        plan(&table(), V3_0, &request).expect("memory")
+        plan(&table, V3_0, &request).expect("memory")
     }
 
     #[test]
@@ -302,6 +326,36 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_is_too_long_is_cut_for_the_environment() {
+        let mut table = table();
+        for pid in 100..2_000 {
+            let process = Process { pid, options: options::WORKER, ..Process::default() };
+            table.append(process, b"", b"3").expect("memory");
+        }
+        let whole = handover::write(&table, V3_0).expect("memory");
+        assert!(whole.len() > handover::LONGEST);
+        let request = Request {
+            argv: &strings(&["p"]),
+            no_listeners: false,
+            environment: &[],
+            kind: ExecKind::Wait,
+            load_status: None,
+            processes: &whole,
+            record: &Record::default(),
+        };
+        let plan = plan(&table, V3_0, &request).expect("memory");
+        let longest = plan.environment.iter().map(Vec::len).max();
+        assert!(longest.is_some_and(|l| l < 128 * 1024 && l > handover::LONGEST - 200));
+    }
+
+    #[test]
+    fn programs_see_nothing_of_masters() {
+        let environment = strings(&["A=1", "HAPROXY_PROCESSES=|", "NOTIFY_SOCKET=/n"]);
+        let environment = [environment, strings(&["HAPROXY_STARTUPLOGS_FD=4", "B=2"])].concat();
+        assert_eq!(for_programs(&environment), strings(&["A=1", "B=2"]));
+    }
+
+    #[test]
     fn only_what_the_row_names_stays_open() {
         let mut table = PlainTable::default();
         let pair =
@@ -313,6 +367,7 @@ mod tests {
             environment: &[],
             kind: ExecKind::Wait,
             load_status: None,
+            processes: b"",
             record: &Record::default(),
         };
         let keep = |g| plan(&table, g, &request).expect("memory").keep;

@@ -17,6 +17,7 @@ pub mod run;
 pub mod shared;
 pub mod signal_safe;
 pub mod signals;
+pub mod trial;
 pub mod wait;
 pub mod worker;
 

@@ -1,6 +1,6 @@
-//! epoll.
+//! Waiting for descriptors.
 
-use super::{check, uninterrupted};
+use super::{check, clock, uninterrupted};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -91,4 +91,21 @@ impl Poll {
     pub fn fd(&self) -> &OwnedFd {
         &self.0
     }
+}
+
+/// Waits for `fd` to have something to read, or its end, until the time `until`,
+/// by CLOCK_MONOTONIC in microseconds. Gives whether it has.
+///
+/// # Errors
+/// The system's.
+pub fn readable(fd: impl AsFd, until: u64) -> io::Result<bool> {
+    let fd = fd.as_fd().as_raw_fd();
+    let ready = uninterrupted(|| {
+        let left = until.saturating_sub(clock::now().monotonic_usec).div_ceil(1_000);
+        let left = libc::c_int::try_from(left).unwrap_or(libc::c_int::MAX);
+        let mut wanted = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one element, which is ours.
+        check(unsafe { libc::poll(&raw mut wanted, 1, left) })
+    })?;
+    Ok(ready > 0)
 }

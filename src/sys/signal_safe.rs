@@ -17,6 +17,7 @@ pub struct Program {
     environment: Vec<CString>,
     user: Option<libc::uid_t>,
     group: Option<libc::gid_t>,
+    output: Option<RawFd>,
 }
 
 /// Exit status of a child that could not become its program, as HAProxy's.
@@ -31,7 +32,12 @@ impl Program {
         user: Option<libc::uid_t>,
         group: Option<libc::gid_t>,
     ) -> Self {
-        Self { arguments, environment, user, group }
+        Self { arguments, environment, user, group, output: None }
+    }
+
+    /// What it writes goes into `fd`, above 2.
+    pub fn writes_to(&mut self, fd: RawFd) {
+        self.output = Some(fd);
     }
 
     /// Its pointers as exec wants them. Before the fork, as it allocates.
@@ -67,6 +73,10 @@ impl Prepared<'_> {
         // SAFETY: plain system calls; the arrays end with NULL and their
         // strings are alive; `execvpe` doesn't allocate in glibc and musl.
         unsafe {
+            if let Some(output) = self.program.output {
+                libc::dup2(output, 1);
+                libc::dup2(output, 2);
+            }
             if let Some(group) = self.program.group {
                 // Only root can drop them; who isn't has none to drop.
                 libc::setgroups(0, std::ptr::null());

@@ -1,7 +1,10 @@
 //! Reaping.
 
+use super::{check, uninterrupted};
 use crate::core::process::Pid;
 use crate::core::signal::Ending;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 /// What waitpid() said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,37 @@ pub fn is_child(pid: Pid) -> bool {
     let number = pid.get().unsigned_abs();
     // SAFETY: `info` is ours; with WNOWAIT nothing is reaped.
     unsafe { libc::waitid(libc::P_PID, number, &raw mut info, flags) == 0 }
+}
+
+/// Waits for the end of child `pid` until the time `until`, by CLOCK_MONOTONIC in
+/// microseconds. `None`: it goes on.
+///
+/// # Errors
+/// The system's.
+pub fn until(pid: Pid, until: u64) -> io::Result<Option<Ending>> {
+    // SAFETY: makes a descriptor.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.get(), 0) };
+    let fd = RawFd::try_from(fd).unwrap_or(-1);
+    if fd >= 0 {
+        // SAFETY: a new descriptor that nobody else owns.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        if !super::poll::readable(&fd, until)? {
+            return Ok(None);
+        }
+    }
+    // A kernel before 5.3 can't say: it is waited for.
+    Ok(Some(reap(pid)?))
+}
+
+/// Waits for the end of child `pid`, however long it takes.
+///
+/// # Errors
+/// It is no child.
+pub fn reap(pid: Pid) -> io::Result<Ending> {
+    let mut status = 0;
+    // SAFETY: `status` is ours.
+    uninterrupted(|| check(unsafe { libc::waitpid(pid.get(), &raw mut status, 0) }))?;
+    Ok(ending(status))
 }
 
 fn ending(status: libc::c_int) -> Ending {

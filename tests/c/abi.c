@@ -155,6 +155,7 @@ static void null_handles(void)
     INVALID(mworker_set_max_reloads(mw, 1));
     INVALID(mworker_read_settings(mw));
     INVALID(mworker_set_start_timeout(mw, 1));
+    INVALID(mworker_set_trial(mw, NULL));
     INVALID(mworker_set_restart(mw, 1));
     INVALID(mworker_tick(mw));
     INVALID(mworker_worker_set_connections(mw, 1));

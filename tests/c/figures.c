@@ -104,6 +104,7 @@ static void in_a_worker(struct mworker *mw)
     ROLE(mworker_fork_process(mw));
     ROLE(mworker_read_settings(mw));
     ROLE(mworker_set_start_timeout(mw, 1));
+    ROLE(mworker_set_trial(mw, NULL));
     ROLE(mworker_set_restart(mw, 1));
     ROLE(mworker_connections(mw, getpid(), &number));
     ROLE(mworker_counters(mw, getpid(), &counter, 1));

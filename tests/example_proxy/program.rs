@@ -1,8 +1,10 @@
-//! The program is gone when it is to be executed anew: everything goes on.
+//! The program is gone when it is to be executed anew, or is another one that can't run:
+//! everything goes on.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::process::Command;
 
 use mworker_kit::{Signal, Traces, compile, procfs, traces};
 
@@ -36,6 +38,24 @@ impl Movable {
 
     fn take_away(&self) {
         fs::rename(&self.path, self.away()).expect("rename the program");
+    }
+
+    /// A script in its place. A shell writes it: an open file of this process might be in a
+    /// child of another test when it is executed.
+    fn replace(&self, script: &str) {
+        let written = Command::new("sh")
+            .args([
+                "-c",
+                r#"printf '#!/bin/sh\n%s\n' "$2" >"$1" && chmod +x "$1" && mv "$1" "$3""#,
+                "-",
+            ])
+            .args([
+                self.path.with_extension("new").as_os_str(),
+                script.as_ref(),
+                self.path.as_ref(),
+            ])
+            .status();
+        assert!(written.expect("a shell").success());
     }
 
     fn put_back(&self) {
@@ -318,5 +338,40 @@ fn replaced_by_another() {
     movable.scene.reload(Signal::USR2);
     assert!(held.works(), "the old connection is dead");
     movable.scene.assert_serves();
+    movable.scene.stop();
+}
+
+/// One that crashes at once, or is too old for what it is started with, would take the service
+/// with it: it is found out before.
+#[test]
+fn replaced_by_one_that_cannot_run() {
+    let mut movable = Movable::serving();
+    let worker = movable.scene.worker();
+    let mut held = movable.scene.hold();
+    movable.take_away();
+    let config = movable.scene.config().display().to_string();
+    let tried = format!("'{} -c -f {config}'", movable.path.display());
+    let mut failed = 0;
+    for (script, how) in [
+        ("kill -SEGV $$", "exited with code 139 (Segmentation fault)"),
+        ("echo unknown option >&2; exit 1", "exited with code 1 (Exit), saying: unknown option"),
+    ] {
+        movable.replace(script);
+        let why = format!("the binary is another one, which can't run: {tried} {how}");
+        for command in ["reload", "hard-reload"] {
+            let answer = movable.scene.ask(command);
+            assert!(answer.starts_with("Success=0\n--\n") && answer.contains(&why), "{answer}");
+            failed += 1;
+            movable.goes_on(worker, failed);
+        }
+        movable.scene.signal(Signal::USR2);
+        failed += 1;
+        movable.goes_on(worker, failed);
+        assert!(held.works(), "the connection is dead");
+    }
+    // One that can run.
+    movable.replace(&format!("exec {} \"$@\"", binary().display()));
+    movable.scene.reload_over_cli("reload");
+    assert!(held.works(), "the old connection is dead");
     movable.scene.stop();
 }

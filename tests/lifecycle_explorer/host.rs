@@ -124,7 +124,9 @@ impl World {
             Action::Log(..) | Action::Crashed(_) | Action::InService(_) | Action::Answer { .. } => {
             }
             Action::Notify(notice) => self.notify(notice)?,
-            Action::Kill { pid, signal } => self.deliver(pid.get(), *signal),
+            Action::Kill { pid, signal } | Action::KillStranger { pid, signal } => {
+                self.deliver(pid.get(), *signal)
+            }
             Action::Exec(kind) => {
                 self.phase = Phase::Execing(*kind);
                 self.ledger.blocked = true;

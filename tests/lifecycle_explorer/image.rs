@@ -70,6 +70,7 @@ impl World {
             environment: &old.map(|v| v.as_bytes().to_vec()),
             kind,
             load_status: self.life.load_status(),
+            processes: &handover::write(&self.table, self.generation).expect("memory"),
             record: &self.life.record,
         };
         reexec::plan(&self.table, self.generation, &request).expect("memory")

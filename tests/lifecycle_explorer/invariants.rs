@@ -53,23 +53,27 @@ fn kills_are_due(actions: &Step, expected: &Expected) -> Verdict {
     let found: Vec<_> = actions
         .iter()
         .filter_map(|a| match a {
-            Action::Kill { pid, signal } => Some((pid.get(), *signal)),
+            Action::Kill { pid, signal } | Action::KillStranger { pid, signal } => {
+                Some((pid.get(), *signal))
+            }
             _ => None,
         })
         .collect();
     same("kills_are_due", &found, &expected.kills)
 }
 
-/// Never 0, -1, a PID that was reaped or that was never ours, save the PIDs
-/// which the user gave.
+/// Never 0, -1, a PID that was reaped or that was never ours; as strangers, the
+/// PIDs which the user gave.
 fn kills_reach_unreaped_children_only(before: &World, actions: &Step) -> Verdict {
     for action in actions {
-        if let Action::Kill { pid, .. } = action {
-            let pid = pid.get();
-            let users = pid == GIVEN_BY_USER && before.ledger.first_start;
-            let ours = pid > 0 && before.child(pid).is_some();
-            hold(users || ours, "kills_reach_unreaped_children_only", || pid.to_string())?;
-        }
+        let (pid, allowed) = match action {
+            Action::Kill { pid, .. } => (pid.get(), before.child(pid.get()).is_some()),
+            Action::KillStranger { pid, .. } => {
+                (pid.get(), pid.get() == GIVEN_BY_USER && before.ledger.first_start)
+            }
+            _ => continue,
+        };
+        hold(allowed, "kills_reach_unreaped_children_only", || pid.to_string())?;
     }
     Ok(())
 }

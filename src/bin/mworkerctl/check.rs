@@ -2,7 +2,7 @@
 
 use crate::master::{Failure, Master};
 use crate::process::{Process, is_program};
-use mworker::core::reexec::{CommandLine, INTERNAL};
+use mworker::core::reexec::{CommandLine, not_for_programs};
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,15 +11,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// Besides the masters' own: what systemd gave to the master alone.
-const NOT_FOR_A_CHECK: [&str; 6] = [
-    "HAPROXY_STARTUPLOGS_FD",
-    "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-];
+/// Sockets that systemd gave to the master alone.
+const SOCKETS: [&str; 2] = ["LISTEN_FDS", "LISTEN_PID"];
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What came of a check.
@@ -117,7 +110,7 @@ fn with_check(arguments: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 fn clean(environment: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
     let is_for_masters = |name: &OsStr| {
-        INTERNAL.iter().chain(&NOT_FOR_A_CHECK).any(|other| name.as_bytes() == other.as_bytes())
+        not_for_programs().chain(SOCKETS).any(|other| name.as_bytes() == other.as_bytes())
     };
     environment.into_iter().filter(|(name, _)| !is_for_masters(name)).collect()
 }

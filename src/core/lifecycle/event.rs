@@ -110,8 +110,15 @@ pub enum Action<Row> {
     Log(Level, Cow<'static, str>),
     /// Tell systemd.
     Notify(Notice),
-    /// Send a signal to a child.
+    /// Send a signal to a child of the table.
     Kill {
+        /// Which.
+        pid: Pid,
+        /// What.
+        signal: Signal,
+    },
+    /// Send a signal to a process that the user named: no child.
+    KillStranger {
         /// Which.
         pid: Pid,
         /// What.

@@ -185,7 +185,7 @@ impl Lifecycle {
         let first = self.is_first_start(table);
         for pid in std::mem::take(&mut self.old_pids) {
             if let Some(pid) = Pid::new(pid).filter(|_| first) {
-                out.push(Action::Kill { pid, signal });
+                out.push(Action::KillStranger { pid, signal });
             }
         }
     }

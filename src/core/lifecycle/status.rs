@@ -91,13 +91,11 @@ impl Lifecycle {
 
 /// How many are current, old and starting.
 fn workers<T: Table>(table: &T) -> [usize; 3] {
-    let count = |wanted: fn(&Process) -> bool| {
-        table.rows().filter(|(_, p)| p.is(options::WORKER) && p.pid > 0 && wanted(p)).count()
-    };
+    let count = |wanted: fn(&Process) -> bool| table.rows().filter(|(_, p)| wanted(p)).count();
     [
-        count(|p| !p.is(options::LEAVING | options::INIT)),
-        count(|p| p.is(options::LEAVING)),
-        count(Process::is_starting),
+        count(Process::is_in_service),
+        count(|p| p.is(options::WORKER) && p.is(options::LEAVING) && p.pid > 0),
+        count(|p| p.is_starting() && p.pid > 0),
     ]
 }
 

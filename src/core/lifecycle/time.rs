@@ -129,7 +129,5 @@ impl Lifecycle {
 
 /// The worker that takes new connections.
 pub(super) fn in_service<T: Table>(table: &T) -> Option<Pid> {
-    let serves =
-        |p: &Process| p.is(options::WORKER) && !p.is(options::LEAVING | options::INIT) && p.pid > 0;
-    table.rows().find(|(_, p)| serves(p)).and_then(|(_, p)| Pid::new(p.pid))
+    table.rows().find(|(_, p)| p.is_in_service()).and_then(|(_, p)| Pid::new(p.pid))
 }

@@ -1,0 +1,122 @@
+//! What the former image handed over.
+
+use super::{Host, Master, own_pid};
+use crate::core::handover;
+use crate::core::process::{Process, options};
+use crate::core::record::Record;
+use crate::core::table::{OutOfMemory, Table};
+use crate::core::texts::{self, Level};
+use crate::sys::shared::Memory;
+use crate::sys::{clock, describe, fd};
+use std::collections::HashSet;
+use std::os::fd::{IntoRawFd, RawFd};
+
+impl<T: Table, H: Host<T::Row>> Master<T, H> {
+    /// Takes what the former image knew. The process table, where it was too long
+    /// for the environment: gives it.
+    ///
+    /// # Safety
+    /// The descriptors in it are the record's own, if they are open.
+    pub unsafe fn take_record(&mut self, record: Record, fresh: bool) -> Option<Vec<u8>> {
+        self.life.record = record;
+        let mut table = None;
+        if let Some(fd) = self.life.record.table.take() {
+            self.inherited.forget(&[fd]);
+            // SAFETY: by the caller's promise.
+            match unsafe { fd::unsealed(fd) } {
+                Ok(text) => table = Some(text).filter(|_| fresh),
+                Err(error) => {
+                    let why = describe(&error);
+                    let text = format!("The whole process table (descriptor {fd}): {why}.");
+                    self.host.log(Level::Warning, &text);
+                }
+            }
+        }
+        let Some(fd) = self.life.record.memory.take() else { return table };
+        self.inherited.forget(&[fd]);
+        // SAFETY: by the caller's promise.
+        match unsafe { Memory::adopt(fd) } {
+            Ok(memory) => self.memory = Some(memory),
+            Err(error) => {
+                let why = describe(&error);
+                let text = format!("The memory shared with workers (descriptor {fd}): {why}.");
+                self.host.log(Level::Warning, &text);
+            }
+        }
+        table
+    }
+
+    /// Reads the table that a former master handed over in `text`, and says
+    /// which rows were left out. The master's row may be missing: see
+    /// [`Self::ensure_master`]. Gives how many descriptors the rows have.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn take_over(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
+        let report = handover::read(text, self.generation(), &mut self.table)?;
+        for bad in &report.bad {
+            self.log(Level::Warning, &bad.to_string());
+        }
+        self.life.taken_over(&mut self.table);
+        self.mend_descriptors();
+        let forked = self.table.rows().filter(|(_, p)| p.pid > 0);
+        let fds: Vec<RawFd> = forked.flat_map(|(_, p)| p.ipc_fd).filter(|fd| *fd >= 0).collect();
+        self.inherited.forget(&fds);
+        if let Some(memory) = &self.memory {
+            let alive: HashSet<i32> = self.table.rows().map(|(_, p)| p.pid).collect();
+            memory.release(|pid| !alive.contains(&pid));
+        }
+        Ok(fds.len())
+    }
+
+    /// Descriptors that were handed over by number only are taken out of the
+    /// table. A worker without one gets one that leads nowhere: its host would
+    /// stumble over -1, and it still has to be told to leave and be reaped.
+    fn mend_descriptors(&mut self) {
+        let mut at = self.table.first();
+        while let Some(row) = at {
+            at = self.table.next(row);
+            let mut process = self.table.load(row);
+            if process.pid <= 0 {
+                continue;
+            }
+            for fd in process.ipc_fd.iter_mut().filter(|fd| **fd >= 0 && !fd::is_open(**fd)) {
+                let text =
+                    format!("Process {}: descriptor {fd} of its row is not open.", process.pid);
+                self.host.log(Level::Warning, &text);
+                *fd = -1;
+            }
+            let unreachable = process.is(options::WORKER) && process.ipc_fd[0] < 0;
+            if let Some((end, _)) = unreachable.then(fd::stream_pair).and_then(Result::ok) {
+                let pid = process.pid;
+                let text = format!("Worker {pid} can't be reached: its row has no descriptor.");
+                self.host.log(Level::Warning, &text);
+                process.ipc_fd[0] = end.into_raw_fd();
+            }
+            self.table.store(row, process);
+        }
+    }
+
+    /// Makes the master's row up where it is missing, unless this generation
+    /// can't do without.
+    ///
+    /// # Errors
+    /// It can't, or out of memory.
+    pub fn ensure_master(&mut self, after_reload: bool) -> Result<T::Row, handover::Error> {
+        if let Some(row) = self.table.master() {
+            return Ok(row);
+        }
+        let mut timestamp = i32::try_from(clock::now().wall).unwrap_or(i32::MAX);
+        if after_reload {
+            if !self.generation().makes_up_master() {
+                self.log(Level::Alert, texts::MASTER_MISSING);
+                return Err(handover::Error::NoMaster);
+            }
+            self.log(Level::Warning, texts::MASTER_MADE_UP);
+            timestamp = 0;
+        }
+        let process =
+            Process { pid: own_pid(), options: options::MASTER, timestamp, ..Process::default() };
+        Ok(self.table.append(process, b"", self.version.as_bytes())?)
+    }
+}

@@ -1,0 +1,145 @@
+//! Trying another binary before it is executed in place of this one.
+
+use super::exec::c_strings;
+use super::fd;
+use super::fork::{Forked, fork};
+use super::signal_safe::Program;
+use super::{check, clock, wait};
+use crate::core::process::Pid;
+use crate::core::reexec;
+use crate::core::signal::Ending;
+use crate::core::trial::{LIMIT, Trial};
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+
+/// Of what it says, so many bytes are kept.
+const KEPT: u64 = 16 * 1024;
+
+/// Whether `program`, looked for in PATH, is another file than the one that this
+/// process runs. If there is none that is for the exec to say.
+pub fn is_another(program: &[u8]) -> bool {
+    let Some(next) = look_up(program) else { return false };
+    match fs::metadata("/proc/self/exe") {
+        Ok(own) => (own.dev(), own.ino()) != (next.dev(), next.ino()),
+        // It can't be told.
+        Err(_) => true,
+    }
+}
+
+/// As execvp() finds it.
+fn look_up(program: &[u8]) -> Option<Metadata> {
+    let name = OsStr::from_bytes(program);
+    let found = |path: PathBuf| {
+        let file = fs::metadata(path).ok()?;
+        (file.is_file() && file.permissions().mode() & 0o111 != 0).then_some(file)
+    };
+    if program.contains(&b'/') {
+        return found(name.into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    std::env::split_paths(&path).find_map(|folder| found(folder.join(name)))
+}
+
+/// Runs `trial` to its end in a child, which gets `environment` without what is
+/// the master's, and only the descriptors of `inherited`.
+///
+/// # Errors
+/// The binary can't run; or it couldn't be tried.
+///
+/// # Safety
+/// The process has one thread.
+pub unsafe fn run(trial: &Trial, environment: &[Vec<u8>], inherited: &[RawFd]) -> io::Result<()> {
+    let (from, to) = pipe()?;
+    let environment = reexec::for_programs(environment);
+    let mut program = Program::new(c_strings(&trial.argv)?, c_strings(&environment)?, None, None);
+    program.writes_to(to.as_raw_fd());
+    let prepared = program.prepared();
+    let marked = fd::close_others_on_exec(inherited);
+    // SAFETY: by the caller's promise; the child only becomes the program.
+    let pid = unsafe {
+        fork(|side| match side {
+            Forked::Parent(pid) => pid,
+            Forked::Child => prepared.become_program(),
+        })
+    }?;
+    drop(marked);
+    drop(to);
+    let until = clock::now().monotonic_usec.saturating_add(LIMIT * 1_000);
+    let mut said = Vec::new();
+    let end = listen(from, until, &mut said).and_then(|()| wait::until(pid, until));
+    let end = ended(pid, end)?;
+    trial.judge(end.as_ref(), &said).map_err(io::Error::other)
+}
+
+/// Nobody of a trial is left behind.
+fn ended(pid: Pid, end: io::Result<Option<Ending>>) -> io::Result<Option<Ending>> {
+    if !matches!(end, Ok(Some(_))) {
+        // SAFETY: a child that hasn't been reaped.
+        unsafe { libc::kill(pid.get(), libc::SIGKILL) };
+        let _ = wait::reap(pid);
+    }
+    end
+}
+
+/// Reads until nobody writes any more, or the time has come.
+fn listen(from: OwnedFd, until: u64, said: &mut Vec<u8>) -> io::Result<()> {
+    let mut from = File::from(from);
+    while super::poll::readable(&from, until)? {
+        let before = said.len();
+        let mut part = [0; 4096];
+        let read = from.read(&mut part)?;
+        if read == 0 {
+            break;
+        }
+        if (before as u64) < KEPT {
+            said.extend_from_slice(&part[..read]);
+        }
+    }
+    Ok(())
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    // SAFETY: an array of two.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    // SAFETY: new descriptors that nobody else owns.
+    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::generation::Generation;
+
+    fn shell(script: &str) -> io::Result<()> {
+        let argv = [b"/bin/sh".to_vec()];
+        let arguments = [b"-c".to_vec(), script.as_bytes().to_vec()];
+        let trial = Trial::new(Generation::NATIVE, &argv, Some(&arguments)).expect("a trial");
+        // SAFETY: the child only executes a shell.
+        unsafe { run(&trial, &[b"NOTIFY_SOCKET=/x".to_vec()], &[0, 1, 2]) }
+    }
+
+    #[test]
+    fn who_can_run_passes_and_who_crashes_does_not() {
+        shell("echo fine").expect("it runs");
+        shell("test -z \"$NOTIFY_SOCKET\"").expect("nothing of the master's");
+        let why = shell("echo broken >&2; kill -SEGV $$").expect_err("it crashes").to_string();
+        assert!(why.contains("exited with code 139 (") && why.ends_with("saying: broken"), "{why}");
+        // Much of it, and then the end.
+        let why = shell("head -c 300000 /dev/zero | tr '\\0' x; exit 7").expect_err("7");
+        assert!(why.to_string().contains("exited with code 7 (Exit)"), "{why}");
+    }
+
+    #[test]
+    fn this_binary_is_no_other() {
+        let own = std::env::current_exe().expect("a path");
+        assert!(!is_another(own.as_os_str().as_bytes()));
+        assert!(is_another(b"sh"), "found in PATH");
+        assert!(!is_another(b"/nonexistent/proxy"), "the exec says so");
+    }
+}
