@@ -15,6 +15,8 @@ mod compare;
 mod daemon;
 #[path = "haproxy/differences.rs"]
 mod differences;
+#[path = "haproxy/exec.rs"]
+mod exec;
 #[path = "haproxy/failure.rs"]
 mod failure;
 #[path = "haproxy/faults.rs"]

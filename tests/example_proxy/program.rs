@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
-use mworker_kit::{Signal, Traces, compile, procfs, traces};
+use mworker_kit::{Refusal, Signal, Traces, procfs, traces};
 
 use crate::scene::{FAILED, READY, RELOADING, Scene, Starting, binary};
 
@@ -189,48 +189,12 @@ fn handed_on(master: i32) -> Vec<(String, String)> {
     all
 }
 
-/// What the system may say to an exec, said without a reason.
-const REFUSES: &str = r#"
-    #define _GNU_SOURCE
-    #include <errno.h>
-    #include <stdio.h>
-    #include <stdlib.h>
-    #include <sys/syscall.h>
-    #include <unistd.h>
-
-    static int refused(void)
-    {
-        FILE *file = fopen(getenv("REFUSE"), "re");
-        int why = 0;
-
-        if (file) {
-            if (fscanf(file, "%d", &why) != 1)
-                why = 0;
-            fclose(file);
-        }
-        errno = why;
-        return why;
-    }
-
-    int execve(const char *path, char *const argv[], char *const envp[])
-    {
-        return refused() ? -1 : syscall(SYS_execve, path, argv, envp);
-    }
-
-    int execvpe(const char *file, char *const argv[], char *const envp[])
-    {
-        return execve(file, argv, envp);
-    }
-"#;
-
 /// Whatever the reason is, out of memory for one: the same as with a program that is missing.
 #[test]
 fn refused_for_any_reason() {
     let mut scene = Scene::new();
-    let launch = scene
-        .launch_master("-Ws")
-        .env("LD_PRELOAD", compile::library(&scene.host, "refuses", REFUSES))
-        .env("REFUSE", scene.host.path("refuse"));
+    let refusal = Refusal::new(&scene.host);
+    let launch = refusal.launch(scene.launch_master("-Ws"));
     scene.start_as(launch);
     let (master, worker) = (scene.master(), scene.worker());
     let mut held = scene.hold();
@@ -239,21 +203,19 @@ fn refused_for_any_reason() {
     for (failed, number) in
         (1..).zip([libc::ENOMEM, libc::E2BIG, libc::ENOEXEC, libc::EACCES, libc::EIO, libc::EAGAIN])
     {
-        scene.host.write("refuse", &number.to_string());
+        let why = refusal.refuse(number);
         let answer = scene.ask("reload");
-        let why = std::io::Error::from_raw_os_error(number).to_string();
-        let (why, _) = why.split_once(" (os error").expect("an error of the system");
-        assert!(answer.starts_with("Success=0\n--\n") && answer.contains(why), "{why}: {answer}");
+        assert!(answer.starts_with("Success=0\n--\n") && answer.contains(&why), "{why}: {answer}");
         scene.expect(RELOADING);
         scene.expect(FAILED);
-        scene.assert_logged(why);
+        scene.assert_logged(&why);
         let table = scene.table();
         assert_eq!((table.failed, table.workers, table.old), (failed, vec![worker], vec![]));
         scene.assert_serves();
         scene.wait_cli_idle();
         assert_eq!(Traces::of(master), before, "{why}");
     }
-    scene.host.write("refuse", "0");
+    refusal.allow();
     scene.reload(Signal::USR2);
     assert_eq!(scene.table().failed, 0);
     assert!(held.works(), "the old connection is dead");

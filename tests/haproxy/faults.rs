@@ -12,7 +12,7 @@ use crate::compare::{OURS, STOCK, binary};
 use crate::run::Run;
 
 /// Who answers a request, if anybody does.
-fn answering(run: &Run) -> Option<Pid> {
+pub fn answering(run: &Run) -> Option<Pid> {
     http::get(run.http.addr(), "/", PATIENCE).ok()?.body.trim().parse().ok()
 }
 

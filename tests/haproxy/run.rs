@@ -126,9 +126,17 @@ impl Run {
 
     /// The binary with arguments, the configuration file and the notify socket.
     pub fn launch(&self, args: &[&str]) -> Launch {
-        self.host
-            .launch(&self.binary)
-            .args(args)
+        self.launch_program(&self.binary, args)
+    }
+
+    /// The same with the binary under another path.
+    pub fn launch_program(&self, program: &Path, args: &[&str]) -> Launch {
+        self.complete(self.host.launch(program).args(args))
+    }
+
+    /// The same, of what begins otherwise.
+    pub fn complete(&self, launch: Launch) -> Launch {
+        launch
             .arg("-f")
             .arg(self.host.path("haproxy.cfg"))
             .env("NOTIFY_SOCKET", self.notify.address())
