@@ -703,7 +703,8 @@ int mworker_set_environment(struct mworker *mw, const char *const *environment);
 
 /*
  * Sets the RLIMIT_NOFILE that next images are started with; without it the one
- * at mworker_new(). Masters.
+ * at mworker_new(). What an image got on top of it for the descriptors of old
+ * workers doesn't count. Masters.
  */
 int mworker_set_open_files(struct mworker *mw, uint64_t soft, uint64_t hard);
 

@@ -278,6 +278,7 @@ mod reexecuting {
                     kind,
                     load_status: None,
                     processes: &[],
+                    room: usize::MAX,
                     record: &mworker::core::record::Record::default(),
                 }).expect("memory");
                 line = parse(&argv);
@@ -313,6 +314,7 @@ mod reexecuting {
                 let plan = plan(&table_of(&rows), generation, &Request {
                     argv: &[], no_listeners: false, environment: &last, kind, load_status: None,
                     processes: &[],
+                    room: usize::MAX,
                     record: &mworker::core::record::Record::default(),
                 }).expect("memory");
                 let internal = |v: &&Vec<u8>| {
@@ -330,7 +332,7 @@ mod reexecuting {
 
 mod remembering {
     use super::*;
-    use mworker::core::lifecycle::Policy;
+    use mworker::core::lifecycle::{Hardness, Policy};
     use mworker::core::missed::Missed;
     use mworker::core::record::{Failure, Record, one_line};
     use mworker::core::settings::{ALL, apply, watchdog};
@@ -355,16 +357,24 @@ mod remembering {
             .prop_map(|(when, why)| Failure { when, why: one_line(&why) });
         let fd = || prop::option::of(3..i32::MAX);
         let counts = (any::<u32>(), any::<u32>(), any::<i32>(), any::<bool>());
-        (counts, prop::option::of(failure), fd(), fd(), missed()).prop_map(
-            |((failed, restarts, status, vacant), last_failure, memory, table, missed)| Record {
-                failed,
-                last_failure,
-                restarts,
-                status,
-                vacant,
-                memory,
-                missed,
-                table,
+        let untold = prop::option::of(prop_oneof![Just(Hardness::Soft), Just(Hardness::Hard)]);
+        let limit = prop::option::of(any::<u64>());
+        let exec = (fd(), fd(), untold, limit);
+        (counts, prop::option::of(failure), exec, missed()).prop_map(
+            |(counts, last_failure, (memory, table, untold, open_files), missed)| {
+                let (failed, restarts, status, vacant) = counts;
+                Record {
+                    failed,
+                    last_failure,
+                    restarts,
+                    status,
+                    vacant,
+                    memory,
+                    missed,
+                    table,
+                    untold,
+                    open_files,
+                }
             },
         )
     }

@@ -65,7 +65,8 @@ pub unsafe extern "C" fn mworker_set_environment(
 }
 
 /// Sets the RLIMIT_NOFILE that next images are started with; without it the one
-/// at mworker_new(). Masters.
+/// at mworker_new(). What an image got on top of it for the descriptors of old
+/// workers doesn't count. Masters.
 ///
 /// # Safety
 /// `mw` is NULL or a handle.
@@ -74,7 +75,9 @@ pub unsafe extern "C" fn mworker_set_open_files(mw: *mut Handle, soft: u64, hard
     // SAFETY: by the caller's promise.
     unsafe {
         enter_master(mw, |side| {
-            done(|| side.master.boot.open_files = Some(OpenFiles { soft, hard }))
+            let boot = &mut side.master.boot;
+            let soft = boot.first_soft_limit.unwrap_or(soft);
+            done(|| boot.open_files = Some(OpenFiles { soft, hard }))
         })
     }
 }

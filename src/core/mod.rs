@@ -24,6 +24,7 @@ pub mod process;
 pub mod programs;
 pub mod record;
 pub mod reexec;
+pub mod room;
 pub mod settings;
 pub mod showproc;
 pub mod signal;

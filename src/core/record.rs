@@ -3,6 +3,7 @@
 //! One variable of the environment, `key=value` joined by `;`. A master of
 //! HAProxy's own passes it on unread, so it lasts there and back.
 
+use super::lifecycle::Hardness;
 use super::missed::Missed;
 
 /// The variable.
@@ -40,6 +41,11 @@ pub struct Record {
     /// The descriptor of the whole process table, where it is too long for a
     /// variable.
     pub table: Option<i32>,
+    /// There was no room to name all that are to leave, in this way.
+    pub untold: Option<Hardness>,
+    /// The soft limit of descriptors of the first start, where the next image gets
+    /// another one.
+    pub open_files: Option<u64>,
 }
 
 impl Record {
@@ -68,6 +74,12 @@ impl Record {
         if let Some(fd) = self.table {
             text.push_str(&format!(";table={fd}"));
         }
+        if let Some(hardness) = self.untold {
+            text.push_str(if hardness == Hardness::Hard { ";untold=st" } else { ";untold=sf" });
+        }
+        if let Some(soft) = self.open_files {
+            text.push_str(&format!(";files={soft}"));
+        }
         if !self.missed.is_empty() {
             text.push_str(&format!(";missed={}", self.missed.write()));
         }
@@ -91,6 +103,8 @@ impl Record {
             record.missed = Missed::default();
             record.restarts = 0;
             record.vacant = false;
+            record.untold = None;
+            record.open_files = None;
         }
         (record, fresh)
     }
@@ -111,6 +125,9 @@ impl Record {
                 Some(("status", value)) => record.status = value.parse().unwrap_or_default(),
                 Some(("beside", value)) => beside = u64::from_str_radix(value, 16).ok(),
                 Some(("table", value)) => record.table = value.parse().ok().filter(|fd| *fd > 2),
+                Some(("untold", "sf")) => record.untold = Some(Hardness::Soft),
+                Some(("untold", "st")) => record.untold = Some(Hardness::Hard),
+                Some(("files", value)) => record.open_files = value.parse().ok(),
                 Some(("vacant", value)) => record.vacant = value == "1",
                 Some(("memory", value)) => {
                     record.memory = value.parse().ok().filter(|fd| *fd > 2);
@@ -153,6 +170,8 @@ mod tests {
         record.memory = Some(7);
         record.table = Some(8);
         record.vacant = true;
+        record.untold = Some(Hardness::Hard);
+        record.open_files = Some(1024);
         record.missed.push("READY=1\nSTATUS=Ready.\n".into());
         record.fail(1_700_000_000, "a;b=c\n\nwhy=d\u{1b}[m");
         let Some(failure) = &record.last_failure else { panic!("a failure") };
@@ -160,7 +179,7 @@ mod tests {
         assert_eq!(
             record.write(b""),
             "beside=cbf29ce484222325;failed=1;restarts=2;status=139;vacant=1;memory=7;\
-             table=8;missed=READY=1%0aSTATUS=Ready.%0a;when=1700000000;why=a;b=c - why=d [m"
+             table=8;untold=st;files=1024;missed=READY=1%0aSTATUS=Ready.%0a;when=1700000000;why=a;b=c - why=d [m"
         );
         assert_eq!(back(&record), (record.clone(), true));
     }

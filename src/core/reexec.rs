@@ -8,6 +8,7 @@ use super::handover;
 use super::lifecycle::{ExecKind, Hardness};
 use super::notify;
 use super::record::{Record, STATE};
+use super::room;
 use super::table::{OutOfMemory, PlainTable, Table};
 use super::texts;
 
@@ -108,6 +109,8 @@ pub struct Request<'a> {
     pub load_status: Option<bool>,
     /// The whole table, as [`handover::write`] makes it.
     pub processes: &'a [u8],
+    /// What arguments and environment may take together, see [`room::arguments`].
+    pub room: usize,
     /// What else goes to the next image.
     pub record: &'a Record,
 }
@@ -132,18 +135,72 @@ pub fn plan<T: Table>(
     generation: Generation,
     request: &Request<'_>,
 ) -> Result<Plan, OutOfMemory> {
+    let (longest, for_pids) = shares(table, generation, request);
+    let all = pids_to_tell(table, request.kind);
+    let count = all.len();
+    let pids = room::youngest(all.into_iter(), for_pids);
+    let mut record = request.record.clone();
+    record.untold = match request.kind {
+        // The next image has the whole table, and tells them all.
+        ExecKind::Reload(hardness) if pids.len() < count => Some(hardness),
+        _ => None,
+    };
+    let cut;
+    let mut processes = request.processes;
+    if processes.len() > longest {
+        cut = handover::newest(table, processes, longest)?;
+        processes = &cut;
+    }
+    Ok(Plan {
+        argv: next_argv(table, generation, request, pids),
+        environment: next_environment(generation, request, &record, processes),
+        keep: descriptors(table, generation),
+    })
+}
+
+/// Descriptors of the table, which have to stay open.
+pub fn descriptors<T: Table>(table: &T, generation: Generation) -> Vec<i32> {
     let ends = if generation.hands_over_both_ends() { 2 } else { 1 };
-    let keep = table
+    table
         .rows()
         .filter(|(_, p)| p.pid > 0)
         .flat_map(|(_, p)| p.ipc_fd.into_iter().take(ends))
         .filter(|fd| *fd >= 0)
-        .collect();
-    Ok(Plan {
-        argv: next_argv(table, generation, request),
-        environment: next_environment(table, generation, request)?,
-        keep,
-    })
+        .collect()
+}
+
+/// How long the process table in the environment may be. A longer one has to go
+/// over in another way, besides.
+pub fn longest_table<T: Table>(table: &T, generation: Generation, request: &Request<'_>) -> usize {
+    shares(table, generation, request).0
+}
+
+/// What a record may be longer by, once all of it is known.
+const MARGIN: usize = 64;
+
+/// How many bytes the table may be long, and what the PIDs may cost.
+fn shares<T: Table>(table: &T, generation: Generation, request: &Request<'_>) -> (usize, usize) {
+    let pids = pids_to_tell(table, request.kind);
+    let others = room::total(&next_argv(table, generation, request, Vec::new()))
+        .saturating_add(room::total(&next_environment(generation, request, request.record, b"")))
+        .saturating_add(MARGIN);
+    room::share(
+        request.room.saturating_sub(others),
+        request.processes.len().min(handover::LONGEST),
+        pids.iter().fold(0, |sum: usize, (_, cost, _)| sum.saturating_add(*cost)),
+    )
+}
+
+/// The arguments that name who is to leave, with the age of each and its cost.
+fn pids_to_tell<T: Table>(table: &T, kind: ExecKind) -> Vec<(i32, usize, Vec<u8>)> {
+    if kind == ExecKind::Wait {
+        return Vec::new();
+    }
+    let targets = table.rows().filter_map(|(_, p)| Some((p.reloads, p.target()?)));
+    targets
+        .map(|(age, pid)| (age, pid.to_string().into_bytes()))
+        .map(|(age, text)| (age, room::cost(text.len()), text))
+        .collect()
 }
 
 /// What a load that takes longer than `timeout` microseconds ends with, planned
@@ -173,7 +230,12 @@ pub fn overdue_load(
     Ok(Some((table, record)))
 }
 
-fn next_argv<T: Table>(table: &T, generation: Generation, request: &Request<'_>) -> Vec<Vec<u8>> {
+fn next_argv<T: Table>(
+    table: &T,
+    generation: Generation,
+    request: &Request<'_>,
+    pids: Vec<Vec<u8>>,
+) -> Vec<Vec<u8>> {
     let (program, rest) = match request.argv.split_first() {
         Some((program, rest)) => (program.clone(), rest),
         None => (Vec::new(), request.argv),
@@ -183,11 +245,10 @@ fn next_argv<T: Table>(table: &T, generation: Generation, request: &Request<'_>)
     let mut listeners_from = request.no_listeners.then(|| NO_LISTENERS.to_vec());
     if let ExecKind::Reload(hardness) = request.kind {
         let option = if hardness == Hardness::Hard { b"-st" } else { b"-sf" };
-        let mut pids = table.rows().filter_map(|(_, p)| p.target()).peekable();
-        let any = pids.peek().is_some();
+        let any = table.rows().any(|(_, p)| p.target().is_some());
         if any {
             argv.push(option.to_vec());
-            argv.extend(pids.map(|pid| pid.to_string().into_bytes()));
+            argv.extend(pids);
         }
         if !request.no_listeners && generation.asks_worker_for_listeners() {
             listeners_from =
@@ -216,11 +277,12 @@ fn current_worker_fd<T: Table>(table: &T) -> Option<i32> {
         .filter(|fd| *fd >= 0)
 }
 
-fn next_environment<T: Table>(
-    table: &T,
+fn next_environment(
     generation: Generation,
     request: &Request<'_>,
-) -> Result<Vec<Vec<u8>>, OutOfMemory> {
+    record: &Record,
+    processes: &[u8],
+) -> Vec<Vec<u8>> {
     let mut environment = without(request.environment, INTERNAL.into_iter());
     let mut set = |name: &str, value: &[u8]| {
         environment.push([name.as_bytes(), b"=", value].concat());
@@ -232,15 +294,9 @@ fn next_environment<T: Table>(
             set(LOAD_SUCCESS, if success { b"1" } else { b"0" });
         }
     }
-    let cut;
-    let mut processes = request.processes;
-    if processes.len() > handover::LONGEST {
-        cut = handover::newest(table, processes, handover::LONGEST)?;
-        processes = &cut;
-    }
-    set(STATE, request.record.write(processes).as_bytes());
+    set(STATE, record.write(processes).as_bytes());
     set(PROCESSES, processes);
-    Ok(environment)
+    environment
 }
 
 /// The name of a `NAME=value`.
@@ -262,6 +318,7 @@ mod tests {
     use crate::core::process::{Process, options};
 
     const V3_0: Generation = Generation::haproxy(3, 0);
+    const ROOM: usize = 2 << 20;
 
     fn strings(items: &[&str]) -> Vec<Vec<u8>> {
         items.iter().map(|i| i.as_bytes().to_vec()).collect()
@@ -290,6 +347,7 @@ mod tests {
             kind,
             load_status: Some(false),
             processes: &handover::write(&table, V3_0).expect("memory"),
+            room: ROOM,
             record: &Record::default(),
         };
         plan(&table, V3_0, &request).expect("memory")
@@ -341,11 +399,54 @@ mod tests {
             kind: ExecKind::Wait,
             load_status: None,
             processes: &whole,
+            room: ROOM,
             record: &Record::default(),
         };
         let plan = plan(&table, V3_0, &request).expect("memory");
         let longest = plan.environment.iter().map(Vec::len).max();
         assert!(longest.is_some_and(|l| l < 128 * 1024 && l > handover::LONGEST - 200));
+    }
+
+    #[test]
+    fn where_there_is_little_room_the_newest_go_over() {
+        let mut table = table();
+        for pid in 100..2_000 {
+            let (options, reloads) = (options::WORKER | options::LEAVING, 5_000 - pid);
+            let process = Process { pid, options, reloads, ..Process::default() };
+            table.append(process, b"", b"3").expect("memory");
+        }
+        let whole = handover::write(&table, V3_0).expect("memory");
+        let planned = |kind, room| {
+            let request = Request {
+                argv: &strings(&["p", "-W"]),
+                no_listeners: false,
+                environment: &strings(&["A=1"]),
+                kind,
+                load_status: None,
+                processes: &whole,
+                room,
+                record: &Record::default(),
+            };
+            let plan = plan(&table, V3_0, &request).expect("memory");
+            let used = room::total(&plan.argv).saturating_add(room::total(&plan.environment));
+            assert!(used <= room, "{used} of {room}");
+            let told = plan.argv.iter().filter(|arg| arg.first().is_some_and(u8::is_ascii_digit));
+            let told: Vec<Vec<u8>> = told.cloned().collect();
+            let state = plan.environment.iter().find(|v| v.starts_with(b"MWORKER_STATE=")).cloned();
+            let state = String::from_utf8(state.unwrap_or_default()).expect("text");
+            (told, state.contains(";untold="), longest_table(&table, V3_0, &request))
+        };
+        let soft = ExecKind::Reload(Hardness::Soft);
+        let (told, untold, longest) = planned(soft, 128 * 1024);
+        assert!(told.len() > 1_000 && told.len() == 1_902 && !untold, "{}", told.len());
+        assert!(longest < whole.len());
+        let (told, untold, longest) = planned(soft, 16 * 1024);
+        assert!(told.len() > 100 && told.len() < 1_902 && untold && longest > 4_000);
+        let newest = ["20", "21", "1999"].map(|pid| pid.as_bytes().to_vec());
+        assert!(newest.iter().all(|pid| told.contains(pid)), "{told:?}");
+        assert!(!told.contains(&b"100".to_vec()), "the oldest");
+        let (told, untold, _) = planned(ExecKind::Wait, 16 * 1024);
+        assert!(told.is_empty() && !untold, "who waits tells nobody");
     }
 
     #[test]
@@ -368,6 +469,7 @@ mod tests {
             kind: ExecKind::Wait,
             load_status: None,
             processes: b"",
+            room: ROOM,
             record: &Record::default(),
         };
         let keep = |g| plan(&table, g, &request).expect("memory").keep;

@@ -1,15 +1,16 @@
-//! RLIMIT_NOFILE, which a proxy raises and its next image must get as it was.
+//! Limits of the process: RLIMIT_NOFILE, which a proxy raises and its next image
+//! must get as it was, and what there is for its arguments.
 
 use super::check;
+pub use crate::core::room::OpenFiles;
 use std::io;
 
-/// A limit on open descriptors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenFiles {
-    /// In force.
-    pub soft: u64,
-    /// How far it may be raised.
-    pub hard: u64,
+/// The soft limit of the stack; `None`: there is none, or it can't be had.
+pub fn stack() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the struct is ours.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) }).ok()?;
+    (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
 impl OpenFiles {

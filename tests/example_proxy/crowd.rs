@@ -1,9 +1,9 @@
 //! Very many old workers: the process table, the list of whom to tell to leave, and the
 //! descriptors outgrow what one exec may carry.
 
-use mworker_kit::{Launch, PATIENCE, Pid, Signal, procfs, wait_until};
+use mworker_kit::{Launch, PATIENCE, Pid, Signal, Traces, procfs, wait_until};
 
-use crate::scene::{FAILED, RELOADING, Scene, Table, binary};
+use crate::scene::{FAILED, Held, READY, RELOADING, Scene, Table, binary};
 
 /// More rows than fit into one string of the environment.
 const MANY: usize = 1_700;
@@ -67,5 +67,82 @@ fn process_table_longer_than_a_string() {
     scene.wait_old(0);
     scene.reload(Signal::USR2);
     assert!(!scene.variable("MWORKER_STATE").contains(";table="));
+    scene.stop();
+}
+
+/// With a small stack arguments and environment have 128 KiB together, of which the user's own
+/// take most: the newest rows and the newest PIDs go there, and the next image tells the others
+/// by the table.
+#[test]
+fn little_room_for_arguments() {
+    let mut scene = Scene::new();
+    let launch = scene.launch_crowd(MANY).nofile(4096, 4096).env("LONG", "x".repeat(100_000));
+    scene.start_as(launch);
+    procfs::limit_stack(scene.master(), 512 * 1024);
+    let worker = scene.worker();
+    scene.reload(Signal::USR2);
+    scene.assert_complete(&scene.table(), MANY);
+    let argv = procfs::cmdline(scene.master()).expect("a living master");
+    let told = argv.iter().skip_while(|arg| *arg != "-sf").skip(1);
+    let told = told.take_while(|arg| !arg.starts_with('-')).count();
+    assert!(told > 100 && told < MANY, "{told}");
+    assert!(argv.contains(&worker.to_string()), "the newest is left out");
+    assert!(scene.variable("MWORKER_STATE").contains(";table="));
+    scene.assert_serves();
+    scene.reload_over_cli("hard-reload");
+    scene.wait_old(0);
+    scene.stop();
+}
+
+/// Reloads with a connection through each worker until one is refused; gives them and the
+/// answer.
+#[track_caller]
+fn reload_until_refused(scene: &mut Scene) -> (Vec<Held>, String) {
+    let mut held = Vec::new();
+    loop {
+        assert!(held.len() < 300, "no reload is refused");
+        held.push(scene.hold());
+        let answer = scene.ask("reload");
+        scene.expect(RELOADING);
+        if answer.starts_with("Success=0\n") {
+            return (held, answer);
+        }
+        scene.expect(READY);
+    }
+}
+
+/// What old workers take of the descriptors is not taken from the next image, as far as the
+/// hard limit goes. Then the reload is refused before anything is given up. A worker has the
+/// limit of the first start, and so has the master when nobody needs more any more.
+#[test]
+fn more_descriptors_than_there_are() {
+    let mut scene = Scene::new();
+    let launch = scene.launch_master("-Ws").nofile(64, 128);
+    scene.start_as(launch);
+    let (mut held, answer) = reload_until_refused(&mut scene);
+    let why = "too many descriptors: ";
+    assert!(answer.contains(why) && answer.contains("the hard limit is 128"), "{answer}");
+    scene.expect(FAILED);
+    assert!(held.len() > 90, "already after {}", held.len());
+    let limit = |pid| procfs::nofile(pid).expect("a living process");
+    assert_eq!((limit(scene.master()), limit(scene.worker())), ((128, 128), (64, 128)));
+    let worker = scene.worker();
+    scene.wait_cli_idle();
+    let before = Traces::of(scene.master());
+    for _ in 0..3 {
+        scene.signal(Signal::USR2);
+        scene.expect(RELOADING);
+        scene.expect(FAILED);
+        assert_eq!(scene.worker(), worker);
+        scene.assert_serves();
+    }
+    scene.wait_cli_idle();
+    assert_eq!(Traces::of(scene.master()), before);
+    assert!(held.iter_mut().all(Held::works), "a connection is dead");
+    drop(held);
+    scene.wait_old(0);
+    scene.reload(Signal::USR2);
+    scene.reload(Signal::USR2);
+    assert_eq!((limit(scene.master()), limit(scene.worker())), ((64, 128), (64, 128)));
     scene.stop();
 }

@@ -71,6 +71,7 @@ impl World {
             kind,
             load_status: self.life.load_status(),
             processes: &handover::write(&self.table, self.generation).expect("memory"),
+            room: usize::MAX,
             record: &self.life.record,
         };
         reexec::plan(&self.table, self.generation, &request).expect("memory")

@@ -135,6 +135,7 @@ impl Lifecycle {
     ) {
         self.loaded = Some(true);
         self.record.vacant = false;
+        self.tell_untold(table, out);
         self.start_ends();
         self.times.status.was_replaced(now);
         if let Some(master) = table.master() {
@@ -174,10 +175,7 @@ impl Lifecycle {
     }
 
     fn replace_old<T: Table>(&mut self, table: &T, out: &mut Vec<Action<T::Row>>) {
-        let signal = match self.old_pids_hardness {
-            Hardness::Soft => Signal::Usr1,
-            Hardness::Hard => Signal::Term,
-        };
+        let signal = leave(self.old_pids_hardness);
         kill_where(table, |p| p.is(options::LEAVING) && !self.exceeds_reloads(p), signal, out);
         kill_where(table, |p| p.is(options::LEAVING) && self.exceeds_reloads(p), Signal::Term, out);
         // After a reload a PID that is not in the table any more has been
@@ -187,6 +185,13 @@ impl Lifecycle {
             if let Some(pid) = Pid::new(pid).filter(|_| first) {
                 out.push(Action::KillStranger { pid, signal });
             }
+        }
+    }
+
+    /// HAProxy's own code has told those to leave that its arguments name.
+    fn tell_untold<T: Table>(&mut self, table: &T, out: &mut Vec<Action<T::Row>>) {
+        if let Some(hardness) = self.record.untold.take().filter(|_| !self.generation.is_native()) {
+            kill_where(table, |p| p.reloads > 0, leave(hardness), out);
         }
     }
 
@@ -243,6 +248,7 @@ impl Lifecycle {
     /// No worker came of a reload: who served goes on.
     pub(super) fn nothing_new_serves<T: Table>(&mut self, table: &mut T, why: &str, now: Now) {
         self.loaded = Some(false);
+        self.record.untold = None;
         self.record.fail(now.wall, why);
         self.times.status.was_replaced(now);
         if !self.record.vacant {
@@ -276,6 +282,14 @@ impl Lifecycle {
         }
         out.push(Action::Unblock);
         self.take_pending(table, now, out);
+    }
+}
+
+/// How a worker is told to.
+const fn leave(hardness: Hardness) -> Signal {
+    match hardness {
+        Hardness::Soft => Signal::Usr1,
+        Hardness::Hard => Signal::Term,
     }
 }
 

@@ -108,6 +108,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     ) -> io::Result<R> {
         load_guard::end();
         let page = self.reserve_page();
+        let own_limit = self.boot.first_soft_limit.is_some() && self.generation().is_native();
         // SAFETY: by the caller's promise.
         unsafe {
             fork(|side| match side {
@@ -118,6 +119,11 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                     then(self, Ok(pid))
                 }
                 Forked::Child => {
+                    // What was added for old workers' descriptors is no worker's. HAProxy
+                    // sets the limits of its own.
+                    if let Some(first) = self.boot.open_files.filter(|_| own_limit) {
+                        let _ = first.set();
+                    }
                     // It has its page, and nothing to do with the others.
                     drop(self.memory.take());
                     for name in reexec::not_for_workers() {

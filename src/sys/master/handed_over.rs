@@ -19,6 +19,10 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// The descriptors in it are the record's own, if they are open.
     pub unsafe fn take_record(&mut self, record: Record, fresh: bool) -> Option<Vec<u8>> {
         self.life.record = record;
+        self.boot.first_soft_limit = self.life.record.open_files.take();
+        if let (Some(limit), Some(soft)) = (&mut self.boot.open_files, self.boot.first_soft_limit) {
+            limit.soft = soft;
+        }
         let mut table = None;
         if let Some(fd) = self.life.record.table.take() {
             self.inherited.forget(&[fd]);

@@ -59,6 +59,8 @@ pub struct Boot {
     pub trial: Option<Vec<Vec<u8>>>,
     /// The limit on descriptors to hand on.
     pub open_files: Option<OpenFiles>,
+    /// Its soft part at the first start, where this image got another one.
+    pub first_soft_limit: Option<u64>,
     /// Descriptors that stay open besides the table's and the inherited.
     pub keep: Vec<RawFd>,
 }

@@ -2,13 +2,15 @@
 
 use super::systemd::datagrams;
 use super::{Host, Master, own_pid};
-use crate::core::generation::Generation;
 use crate::core::handover;
 use crate::core::lifecycle::{ExecKind, PACE};
+use crate::core::record::Record;
 use crate::core::reexec;
+use crate::core::room;
 use crate::core::table::{OutOfMemory, Table};
 use crate::core::texts;
 use crate::core::trial::Trial;
+use crate::sys::limits::{self, OpenFiles};
 use crate::sys::shared::Memory;
 use crate::sys::{clock, environment, exec, fd, load_guard, trial};
 use std::convert::Infallible;
@@ -37,24 +39,17 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         };
         let mut plan = None;
         let mut own = Vec::new();
+        let mut limit = self.boot.open_files;
         if let Some((table, mut record)) = failed {
             record.memory = self.memory.as_ref().map(Memory::fd);
-            // For as long as this image: it can't be said when the load ends.
-            let processes = write_table(&table, generation)?;
-            record.table = sealed_if_long(&processes)?.map(IntoRawFd::into_raw_fd);
-            own = record.memory.iter().chain(&record.table).copied().collect();
+            limit = self.next_limit(&table, &mut record, ExecKind::Wait)?;
+            own.extend(record.memory);
             // SAFETY: by the caller's promise.
             let environment = unsafe { environment::all() };
-            let request = reexec::Request {
-                argv: &self.boot.argv,
-                no_listeners: self.boot.no_listeners,
-                environment: &environment,
-                kind: ExecKind::Wait,
-                load_status: Some(false),
-                processes: &processes,
-                record: &record,
-            };
-            plan = Some(reexec::plan(&table, generation, &request).map_err(memory_full)?);
+            let next = self.plan(&table, &record, &environment, ExecKind::Wait, Some(false))?;
+            // Open for as long as this image: it can't be said when the load ends.
+            own.extend(next.whole.map(IntoRawFd::into_raw_fd));
+            plan = Some(next.plan);
         }
         let kept = self.boot.keep.iter().copied().chain(own);
         load_guard::begin(&load_guard::Request {
@@ -64,7 +59,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             log: &format!("[ALERT]    ({}) : {}\n", own_pid(), texts::load_overdue(timeout)),
             plan: plan.as_ref(),
             keep: self.inherited.still_open().chain(kept).collect(),
-            limit: self.boot.open_files,
+            limit,
         })
     }
 
@@ -78,35 +73,71 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     }
 
     fn try_exec(&mut self, kind: ExecKind) -> io::Result<Infallible> {
-        let generation = self.generation();
         // SAFETY: a master has one thread.
         let now = || unsafe { environment::all() };
         let environment = self.boot.environment.clone().unwrap_or_else(now);
         let inherited: Vec<RawFd> = self.inherited.still_open().collect();
         self.try_binary(&environment, &inherited)?;
 
-        let processes = write_table(&self.table, generation)?;
-        // Closed again where the exec fails.
-        let whole = sealed_if_long(&processes)?;
-        self.life.record.table = whole.as_ref().map(AsRawFd::as_raw_fd);
-        self.life.record.memory = self.memory.as_ref().map(Memory::fd);
-        let record = &self.life.record;
-        let request = reexec::Request {
-            argv: &self.boot.argv,
-            no_listeners: self.boot.no_listeners,
-            environment: &environment,
-            kind,
-            load_status: self.life.load_status(),
-            processes: &processes,
-            record,
-        };
-        let plan = reexec::plan(&self.table, generation, &request).map_err(memory_full)?;
-        let kept = self.boot.keep.iter().copied().chain(record.memory).chain(record.table);
+        let memory = self.memory.as_ref().map(Memory::fd);
+        let mut record = Record { memory, ..self.life.record.clone() };
+        let limit = self.next_limit(&self.table, &mut record, kind)?;
+        let status = self.life.load_status();
+        // The table is closed again where the exec fails.
+        let Next { plan, whole } = self.plan(&self.table, &record, &environment, kind, status)?;
+        let own = memory.into_iter().chain(whole.as_ref().map(AsRawFd::as_raw_fd));
+        let kept = self.boot.keep.iter().copied().chain(own);
         let keep: Vec<RawFd> = inherited.into_iter().chain(kept).collect();
         self.host.before_exec();
-        let error = exec::execute(&plan, &keep, self.boot.open_files);
+        let error = exec::execute(&plan, &keep, limit);
         self.host.after_failed_exec(&error);
         Err(error)
+    }
+
+    /// The limit of descriptors for the next image, which learns from `record` if it
+    /// isn't that of the first start.
+    fn next_limit<Rows: Table>(
+        &self,
+        table: &Rows,
+        record: &mut Record,
+        kind: ExecKind,
+    ) -> io::Result<Option<OpenFiles>> {
+        let Some(first) = self.boot.open_files else { return Ok(None) };
+        let kept = reexec::descriptors(table, self.generation()).len()
+            + self.inherited.still_open().count()
+            + self.boot.keep.len();
+        let next = room::open_files(first, kept as u64, kind);
+        let next = next.map_err(|why| io::Error::other(why.to_string()))?;
+        record.open_files = (next != first).then_some(first.soft);
+        Ok(Some(next))
+    }
+
+    /// What the next image is given for `table` and `record`.
+    fn plan<Rows: Table>(
+        &self,
+        table: &Rows,
+        record: &Record,
+        environment: &[Vec<u8>],
+        kind: ExecKind,
+        load_status: Option<bool>,
+    ) -> io::Result<Next> {
+        let generation = self.generation();
+        let processes = handover::write(table, generation).map_err(memory_full)?;
+        let request = |record| reexec::Request {
+            argv: &self.boot.argv,
+            no_listeners: self.boot.no_listeners,
+            environment,
+            kind,
+            load_status,
+            processes: &processes,
+            room: room::arguments(limits::stack()),
+            record,
+        };
+        let longest = reexec::longest_table(table, generation, &request(record));
+        let whole = (processes.len() > longest).then(|| fd::sealed(&processes)).transpose()?;
+        let record = Record { table: whole.as_ref().map(AsRawFd::as_raw_fd), ..record.clone() };
+        let plan = reexec::plan(table, generation, &request(&record)).map_err(memory_full)?;
+        Ok(Next { plan, whole })
     }
 
     /// Nothing comes back from a binary that crashes, so one that isn't this is
@@ -124,13 +155,11 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     }
 }
 
-fn write_table<T: Table>(table: &T, generation: Generation) -> io::Result<Vec<u8>> {
-    handover::write(table, generation).map_err(memory_full)
-}
-
-/// The process table, where it is too long for the environment.
-fn sealed_if_long(processes: &[u8]) -> io::Result<Option<OwnedFd>> {
-    (processes.len() > handover::LONGEST).then(|| fd::sealed(processes)).transpose()
+/// What an image is given.
+struct Next {
+    plan: reexec::Plan,
+    /// The process table, where it is too long for the environment.
+    whole: Option<OwnedFd>,
 }
 
 fn memory_full(_: OutOfMemory) -> io::Error {

@@ -30,14 +30,19 @@ const SOURCE: &str = r#"
     {
         char byte;
 
-        signal(SIGUSR1, SIG_IGN);
-        signal(SIGTTIN, SIG_IGN);
-        signal(SIGTTOU, SIG_IGN);
         syscall(SYS_close_range, 0, fd - 1, 0);
         syscall(SYS_close_range, fd + 1, ~0u, 0);
         while (read(fd, &byte, 1) > 0)
             ;
         _exit(0);
+    }
+
+    /* Before they are forked: they may be told to leave before they do anything. */
+    static void ignore_all_but_the_end(void (*handler)(int))
+    {
+        signal(SIGUSR1, handler);
+        signal(SIGTTIN, handler);
+        signal(SIGTTOU, handler);
     }
 
     static void hand_over_by_descriptor(const char *table, const char *master)
@@ -71,6 +76,7 @@ const SOURCE: &str = r#"
         if (limit.rlim_max < limit.rlim_cur)
             limit.rlim_max = limit.rlim_cur;
         setrlimit(RLIMIT_NOFILE, &limit);
+        ignore_all_but_the_end(SIG_IGN);
         snprintf(master, sizeof(master), "|type=m;pid=%d;reloads=%d", getpid(), count);
         end = stpcpy(end, master);
         for (int left = count; left > 0; left--) {
@@ -85,6 +91,7 @@ const SOURCE: &str = r#"
             close(pair[1]);
             end += sprintf(end, "|type=w;fd=%d;pid=%d;reloads=%d", pair[0], pid, left);
         }
+        ignore_all_but_the_end(SIG_DFL);
         setrlimit(RLIMIT_NOFILE, &before);
         setenv("HAPROXY_MWORKER_REEXEC", "1", 1);
         if (strlen(table) > LONGEST)
