@@ -12,8 +12,14 @@
 #include <unistd.h>
 
 #include <haproxy/cli.h>
+#if MWORKER_HAPROXY >= 0x0303
+#include <haproxy/counters.h>
+#endif
 #include <haproxy/fd.h>
 #include <haproxy/list.h>
+#include <haproxy/listener.h>
+#include <haproxy/proxy.h>
+#include <haproxy/server.h>
 #include <haproxy/signal.h>
 #include <haproxy/systemd.h>
 #include <haproxy/task.h>
@@ -33,6 +39,11 @@ int max_reloads = INT_MAX;
 int load_status;
 /* What -S said. */
 struct list mworker_cli_conf = LIST_HEAD_INIT(mworker_cli_conf);
+
+#if MWORKER_HAPROXY >= 0x0303
+/* No header of HAProxy's has it. */
+extern struct proxy *mworker_proxy;
+#endif
 
 /* The worker that has not said READY yet, or NULL. */
 static struct mworker_proc *shim_starting(void)
@@ -250,6 +261,38 @@ void mworker_apply_master_worker_mode(void)
 	shim_become_master();
 }
 
+#if MWORKER_HAPROXY >= 0x0303
+/* Where HAProxy has refused the configuration nobody has made those of its CLI,
+ * and the first client would meet NULL. */
+static void shim_make_counters(struct proxy *px)
+{
+	struct listener *listener;
+	struct server *server;
+	char *error = NULL;
+	int made;
+
+#if MWORKER_HAPROXY >= 0x0304
+	if (px->fe_counters.shared.tg)
+		return;
+#else
+	if (px->fe_counters.shared.tg[0])
+		return;
+#endif
+	made = counters_fe_shared_prepare(&px->fe_counters.shared, &px->guid, &error) &&
+	       counters_be_shared_prepare(&px->be_counters.shared, &px->guid, &error);
+	list_for_each_entry(listener, &px->conf.listeners, by_fe) {
+		if (made && listener->counters)
+			made = counters_fe_shared_prepare(&listener->counters->shared, &listener->guid, &error);
+	}
+	for (server = px->srv; made && server; server = server->next)
+		made = counters_be_shared_prepare(&server->counters.shared, &server->guid, &error);
+	if (!made) {
+		ha_alert("Can't make the counters of the master's CLI: %s\n", error);
+		exit(EXIT_FAILURE);
+	}
+}
+#endif
+
 /* The master's life. */
 void mworker_run_master(void)
 {
@@ -263,6 +306,9 @@ void mworker_run_master(void)
 	mworker_unblock_sigchld();
 	/* Nobody will say READY: nothing to wait for. */
 	if (!shim_starting()) {
+#if MWORKER_HAPROXY >= 0x0303
+		shim_make_counters(mworker_proxy);
+#endif
 		mworker_not_loaded(shim_mworker);
 		shim_register_signals();
 		mworker_release_signals();

@@ -353,6 +353,20 @@ mod tests {
         plan(&table, V3_0, &request).expect("memory")
     }
 
+    fn waiting(table: &PlainTable, generation: Generation, processes: &[u8]) -> Plan {
+        let request = Request {
+            argv: &strings(&["p"]),
+            no_listeners: false,
+            environment: &[],
+            kind: ExecKind::Wait,
+            load_status: None,
+            processes,
+            room: ROOM,
+            record: &Record::default(),
+        };
+        plan(table, generation, &request).expect("memory")
+    }
+
     #[test]
     fn options_stand_right_after_the_program() {
         let soft = ExecKind::Reload(Hardness::Soft);
@@ -392,17 +406,7 @@ mod tests {
         }
         let whole = handover::write(&table, V3_0).expect("memory");
         assert!(whole.len() > handover::LONGEST);
-        let request = Request {
-            argv: &strings(&["p"]),
-            no_listeners: false,
-            environment: &[],
-            kind: ExecKind::Wait,
-            load_status: None,
-            processes: &whole,
-            room: ROOM,
-            record: &Record::default(),
-        };
-        let plan = plan(&table, V3_0, &request).expect("memory");
+        let plan = waiting(&table, V3_0, &whole);
         let longest = plan.environment.iter().map(Vec::len).max();
         assert!(longest.is_some_and(|l| l < 128 * 1024 && l > handover::LONGEST - 200));
     }
@@ -462,17 +466,7 @@ mod tests {
         let pair =
             Process { pid: 9, options: options::WORKER, ipc_fd: [4, 5], ..Process::default() };
         table.append(pair, b"", b"").expect("memory");
-        let request = Request {
-            argv: &strings(&["p"]),
-            no_listeners: false,
-            environment: &[],
-            kind: ExecKind::Wait,
-            load_status: None,
-            processes: b"",
-            room: ROOM,
-            record: &Record::default(),
-        };
-        let keep = |g| plan(&table, g, &request).expect("memory").keep;
+        let keep = |generation| waiting(&table, generation, b"").keep;
         assert_eq!(keep(Generation::haproxy(2, 6)), [4]);
         assert_eq!(keep(V3_0), [4, 5]);
     }

@@ -151,35 +151,20 @@ mod tests {
 
     fn made_by(generation: Generation, debug: bool) -> String {
         let mut table = PlainTable::default();
-        let base = Process { timestamp: 1_000, ..Process::default() };
+        let row = |pid, options, reloads| Process {
+            pid,
+            options,
+            reloads,
+            timestamp: 1_000,
+            ..Process::default()
+        };
+        let master = Process { failed_reloads: 2, ..row(1, options::MASTER, 7) };
         let rows = [
-            (
-                Process { pid: 1, options: options::MASTER, reloads: 7, failed_reloads: 2, ..base },
-                "",
-                "",
-            ),
-            (Process { pid: 50, options: options::WORKER, ..base }, "", "2.9"),
-            (
-                Process {
-                    pid: 40,
-                    options: options::WORKER | options::LEAVING,
-                    reloads: 3,
-                    ..base
-                },
-                "",
-                "2.8-x",
-            ),
-            (Process { pid: 60, options: options::PROGRAM, ..base }, "spoa", ""),
-            (
-                Process {
-                    pid: 61,
-                    options: options::PROGRAM | options::LEAVING,
-                    reloads: 1,
-                    ..base
-                },
-                "spoa",
-                "",
-            ),
+            (master, "", ""),
+            (row(50, options::WORKER, 0), "", "2.9"),
+            (row(40, options::WORKER | options::LEAVING, 3), "", "2.8-x"),
+            (row(60, options::PROGRAM, 0), "spoa", ""),
+            (row(61, options::PROGRAM | options::LEAVING, 1), "spoa", ""),
         ];
         for (process, id, version) in rows {
             table.append(process, id.as_bytes(), version.as_bytes()).expect("memory");
