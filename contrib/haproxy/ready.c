@@ -12,15 +12,10 @@
 #include <unistd.h>
 
 #include <haproxy/cli.h>
-#if MWORKER_HAPROXY >= 0x0303
-#include <haproxy/counters.h>
-#endif
 #include <haproxy/fd.h>
 #include <haproxy/list.h>
-#include <haproxy/listener.h>
-#include <haproxy/proxy.h>
-#include <haproxy/server.h>
 #include <haproxy/signal.h>
+#include <haproxy/stick_table.h>
 #include <haproxy/systemd.h>
 #include <haproxy/task.h>
 #include <haproxy/tools.h>
@@ -39,11 +34,6 @@ int max_reloads = INT_MAX;
 int load_status;
 /* What -S said. */
 struct list mworker_cli_conf = LIST_HEAD_INIT(mworker_cli_conf);
-
-#if MWORKER_HAPROXY >= 0x0303
-/* No header of HAProxy's has it. */
-extern struct proxy *mworker_proxy;
-#endif
 
 /* The worker that has not said READY yet, or NULL. */
 static struct mworker_proc *shim_starting(void)
@@ -79,9 +69,9 @@ static void shim_register_first_signals(void)
 
 	if (registered++)
 		return;
-	signal_register_fct(SIGTERM, mworker_catch_sigterm, SIGTERM);
-	signal_register_fct(SIGINT, mworker_catch_sigterm, SIGINT);
-	signal_register_fct(SIGCHLD, mworker_catch_sigchld, SIGCHLD);
+	shim_register_signal(SIGTERM, mworker_catch_sigterm);
+	shim_register_signal(SIGINT, mworker_catch_sigterm);
+	shim_register_signal(SIGCHLD, mworker_catch_sigchld);
 }
 
 /* The others wait until a worker serves. What workers do on them goes. */
@@ -92,16 +82,12 @@ static void shim_register_signals(void)
 	shim_register_first_signals();
 	if (registered++)
 		return;
-	signal_unregister(SIGTTIN);
-	signal_unregister(SIGTTOU);
-	signal_unregister(SIGUSR1);
-	signal_unregister(SIGHUP);
 	signal_unregister(SIGQUIT);
-	signal_register_fct(SIGUSR1, mworker_catch_sigterm, SIGUSR1);
-	signal_register_fct(SIGTTIN, mworker_broadcast_signal, SIGTTIN);
-	signal_register_fct(SIGTTOU, mworker_broadcast_signal, SIGTTOU);
-	signal_register_fct(SIGHUP, mworker_catch_sighup, SIGHUP);
-	signal_register_fct(SIGUSR2, mworker_catch_sighup, SIGUSR2);
+	shim_register_signal(SIGUSR1, mworker_catch_sigterm);
+	shim_register_signal(SIGTTIN, mworker_broadcast_signal);
+	shim_register_signal(SIGTTOU, mworker_broadcast_signal);
+	shim_register_signal(SIGHUP, mworker_catch_sighup);
+	shim_register_signal(SIGUSR2, mworker_catch_sighup);
 }
 
 void shim_load_failed(void)
@@ -261,38 +247,6 @@ void mworker_apply_master_worker_mode(void)
 	shim_become_master();
 }
 
-#if MWORKER_HAPROXY >= 0x0303
-/* Where HAProxy has refused the configuration nobody has made those of its CLI,
- * and the first client would meet NULL. */
-static void shim_make_counters(struct proxy *px)
-{
-	struct listener *listener;
-	struct server *server;
-	char *error = NULL;
-	int made;
-
-#if MWORKER_HAPROXY >= 0x0304
-	if (px->fe_counters.shared.tg)
-		return;
-#else
-	if (px->fe_counters.shared.tg[0])
-		return;
-#endif
-	made = counters_fe_shared_prepare(&px->fe_counters.shared, &px->guid, &error) &&
-	       counters_be_shared_prepare(&px->be_counters.shared, &px->guid, &error);
-	list_for_each_entry(listener, &px->conf.listeners, by_fe) {
-		if (made && listener->counters)
-			made = counters_fe_shared_prepare(&listener->counters->shared, &listener->guid, &error);
-	}
-	for (server = px->srv; made && server; server = server->next)
-		made = counters_be_shared_prepare(&server->counters.shared, &server->guid, &error);
-	if (!made) {
-		ha_alert("Can't make the counters of the master's CLI: %s\n", error);
-		exit(EXIT_FAILURE);
-	}
-}
-#endif
-
 /* The master's life. */
 void mworker_run_master(void)
 {
@@ -307,7 +261,12 @@ void mworker_run_master(void)
 	/* Nobody will say READY: nothing to wait for. */
 	if (!shim_starting()) {
 #if MWORKER_HAPROXY >= 0x0303
-		shim_make_counters(mworker_proxy);
+		/*
+		 * Where HAProxy has refused the configuration nothing has been
+		 * made for them, and the first client of the CLI would meet NULL.
+		 */
+		if (!pool_head_stk_ctr)
+			global.tune.nb_stk_ctr = 0;
 #endif
 		mworker_not_loaded(shim_mworker);
 		shim_register_signals();

@@ -192,6 +192,21 @@ void shim_configure(void)
 		mworker_keep_fd(shim_mworker, atoi(logs));
 }
 
+/*
+ * What the master does on a signal, instead of what HAProxy has registered. In
+ * no moment is the signal ignored: the system would forget one that is held back.
+ */
+void shim_register_signal(int number, void (*function)(struct sig_handler *sh))
+{
+	struct sig_handler *ours = signal_register_fct(number, function, number);
+	struct sig_handler *other, *next;
+
+	list_for_each_entry_safe(other, next, &signal_state[number].handlers, list) {
+		if (other != ours)
+			signal_unregister_handler(other);
+	}
+}
+
 /* The functions that HAProxy's own module has under these names. */
 
 void mworker_block_signals()

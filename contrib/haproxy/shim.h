@@ -29,6 +29,9 @@ void shim_prepare_exec(void);
 /* Something has happened that may change what is due when. */
 void shim_look_at_clock(void);
 
+/* What the master does on a signal, instead of what HAProxy does; none is lost. */
+void shim_register_signal(int number, void (*function)(struct sig_handler *sh));
+
 /* Takes the listeners that use descriptor `fd` out of service. */
 void shim_forget_listeners_on(int fd);
 

@@ -148,14 +148,10 @@ void mworker_loop(void)
 	/* A master has nothing to hurry for. */
 	global.tune.options &= ~GTUNE_BUSY_POLLING;
 
-	/* What workers do on these is not for a master. */
-	signal_unregister(SIGTTIN);
-	signal_unregister(SIGTTOU);
-	signal_unregister(SIGUSR1);
-	signal_unregister(SIGHUP);
+	/* What workers do on it is not for a master. */
 	signal_unregister(SIGQUIT);
 	for (i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
-		signal_register_fct(handlers[i].signal, handlers[i].handler, handlers[i].signal);
+		shim_register_signal(handlers[i].signal, handlers[i].handler);
 
 	mworker_unblock_signals();
 	mworker_cleantasks();
