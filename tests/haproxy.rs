@@ -7,6 +7,8 @@
 //! The binaries come from `MWORKER_HAPROXY_STOCK` and `MWORKER_HAPROXY_OURS`; `make test`
 //! builds them and sets both.
 
+#[path = "haproxy/at_once.rs"]
+mod at_once;
 #[path = "haproxy/cli.rs"]
 mod cli;
 #[path = "haproxy/compare.rs"]

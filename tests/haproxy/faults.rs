@@ -2,11 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::chown;
-use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use mworker_kit::{PATIENCE, Pid, Signal, http, try_wait_for, wait_until};
+use mworker_kit::{PATIENCE, Pid, Signal, http, wait_until};
 
 use crate::compare::{OURS, STOCK, binary};
 use crate::run::Run;
@@ -14,36 +12,6 @@ use crate::run::Run;
 /// Who answers a request, if anybody does.
 pub fn answering(run: &Run) -> Option<Pid> {
     http::get(run.http.addr(), "/", PATIENCE).ok()?.body.trim().parse().ok()
-}
-
-/// Sends SIGUSR2 the moment a new worker answers, up to `most` times, each when the last
-/// reload has been seen to work. Gives how many did, up to the first that was not done within
-/// `limit`.
-fn reloads_done(binary: &Path, most: usize, limit: Duration) -> usize {
-    let mut run = Run::new(binary);
-    run.start();
-    let mut worker = answering(&run).expect("a worker that answers");
-    for done in 0..most {
-        Signal::USR2.send(run.master());
-        // Read along, or the queue fills up and a stock master blocks.
-        run.notify.messages();
-        let next = try_wait_for(limit, || answering(&run).filter(|pid| *pid != worker));
-        match next {
-            Some(next) => worker = next,
-            None => return done,
-        }
-    }
-    most
-}
-
-/// The new worker serves before its master is ready for the next reload: until 3.0 stock
-/// ignores the signal in between. A limit that is too short for a slow machine can only make
-/// stock look worse than it is, and it is waited for long enough to see it lose.
-#[test]
-fn reload_signal_at_once_after_a_reload() {
-    assert_eq!(reloads_done(&binary(OURS), 60, PATIENCE), 60, "ours lost a signal");
-    let stock = reloads_done(&binary(STOCK), 60, Duration::from_secs(5));
-    assert!(stock < 60, "stock lost none");
 }
 
 /// A user nobody else runs as, so that a limit of its processes is a limit for HAProxy only.

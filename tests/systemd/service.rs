@@ -239,11 +239,11 @@ listen relay
         MasterCli::new(self.master_socket)
     }
 
-    /// Waits until the master takes signals. HAProxy's, up to 3.0, is READY before, and a SIGUSR1
+    /// Waits until the master takes signals. Stock's, up to 3.0, is READY before, and a SIGUSR1
     /// that comes in between is lost.
     #[track_caller]
     pub fn wait_signals(&self) {
-        if self.kind != Kind::Example {
+        if self.kind == Kind::Stock {
             wait_master_ready(self.unit.master(), PATIENCE);
         }
     }
