@@ -118,7 +118,9 @@ pub struct Request<'a> {
 /// Everything that the exec takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The arguments; the first is the program, looked for in PATH.
+    /// Where the program may be, the first one first.
+    pub programs: Vec<Vec<u8>>,
+    /// The arguments, the program's name first.
     pub argv: Vec<Vec<u8>>,
     /// The environment, each `NAME=value`.
     pub environment: Vec<Vec<u8>>,
@@ -152,6 +154,7 @@ pub fn plan<T: Table>(
         processes = &cut;
     }
     Ok(Plan {
+        programs: programs(request.argv, request.environment),
         argv: next_argv(table, generation, request, pids),
         environment: next_environment(generation, request, &record, processes),
         keep: descriptors(table, generation),
@@ -228,6 +231,26 @@ pub fn overdue_load(
     let end = now.saturating_add(i64::try_from(timeout / 1_000_000).unwrap_or(i64::MAX));
     record.fail(end, &texts::why_load_overdue(timeout));
     Ok(Some((table, record)))
+}
+
+/// Where programs are looked for without a PATH.
+const USUAL_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// Where execvp() would look for the program. What it does besides is not wanted: if the kernel
+/// can't execute the file it has a shell try, which would then be the master.
+fn programs(argv: &[Vec<u8>], environment: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let name = argv.first().map(Vec::as_slice).unwrap_or_default();
+    if name.is_empty() || name.contains(&b'/') {
+        return vec![name.to_vec()];
+    }
+    let path = environment.iter().find_map(|v| v.strip_prefix(b"PATH="));
+    let folders = path.unwrap_or(USUAL_PATH).split(|b| *b == b':');
+    // An empty one is the current folder.
+    let within = |folder: &[u8]| match folder {
+        [] => [b"./", name].concat(),
+        _ => [folder, b"/", name].concat(),
+    };
+    folders.map(within).collect()
 }
 
 fn next_argv<T: Table>(
@@ -469,6 +492,19 @@ mod tests {
         let keep = |generation| waiting(&table, generation, b"").keep;
         assert_eq!(keep(Generation::haproxy(2, 6)), [4]);
         assert_eq!(keep(V3_0), [4, 5]);
+    }
+
+    #[test]
+    fn the_program_is_looked_for_in_path() {
+        let found = |name: &str, environment: &[&str]| {
+            programs(&strings(&[name, "-W"]), &strings(environment))
+        };
+        assert_eq!(found("/sbin/p", &["PATH=/a"]), strings(&["/sbin/p"]));
+        assert_eq!(found("./p", &["PATH=/a"]), strings(&["./p"]));
+        assert_eq!(found("p", &["XPATH=/x", "PATH=/a::/b"]), strings(&["/a/p", "./p", "/b/p"]));
+        assert_eq!(found("p", &[]), strings(&["/bin/p", "/usr/bin/p"]));
+        assert_eq!(found("", &[]), strings(&[""]));
+        assert_eq!(programs(&[], &[]), strings(&[""]));
     }
 
     #[test]

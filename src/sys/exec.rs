@@ -6,7 +6,7 @@
 
 use super::fd;
 use super::limits::OpenFiles;
-use super::signal_safe::pointers;
+use super::signal_safe::{first_that_executes, pointers};
 use super::signals::{Disposition, Held};
 use crate::core::reexec::Plan;
 use std::ffi::CString;
@@ -27,12 +27,13 @@ fn try_execute(
     keep: &[RawFd],
     limit: Option<OpenFiles>,
 ) -> io::Result<std::convert::Infallible> {
+    let programs = c_strings(&plan.programs)?;
     let argv = c_strings(&plan.argv)?;
     let environment = c_strings(&plan.environment)?;
-    let (argv, environment) = (pointers(&argv), pointers(&environment));
-    let Some(program) = argv.first().copied().filter(|p| !p.is_null()) else {
+    if argv.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no program to execute"));
-    };
+    }
+    let (argv, environment) = (pointers(&argv), pointers(&environment));
 
     let keep: Vec<RawFd> = plan.keep.iter().chain(keep).copied().collect();
     // Put back in reverse order, when the exec returns.
@@ -46,8 +47,9 @@ fn try_execute(
     let profiling = Disposition::ignore_profiling();
 
     // SAFETY: NULL-ended arrays of C strings that are alive.
-    unsafe { libc::execvpe(program, argv.as_ptr(), environment.as_ptr()) };
-    let error = io::Error::last_os_error();
+    let error = io::Error::from_raw_os_error(unsafe {
+        first_that_executes(&programs, argv.as_ptr(), environment.as_ptr())
+    });
 
     if let Ok(profiling) = profiling {
         profiling.restore();
@@ -74,6 +76,7 @@ mod tests {
     fn a_failed_exec_leaves_limits_as_they_were() {
         let before = OpenFiles::get().expect("limits");
         let plan = Plan {
+            programs: vec![b"/nonexistent/proxy".to_vec()],
             argv: vec![b"/nonexistent/proxy".to_vec()],
             environment: Vec::new(),
             keep: Vec::new(),
@@ -87,5 +90,36 @@ mod tests {
         assert_eq!(execute(&empty, &[], None).kind(), io::ErrorKind::InvalidInput);
         let nul = Plan { argv: vec![b"a\0b".to_vec()], ..plan };
         assert_eq!(execute(&nul, &[], None).kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn no_shell_stands_in_for_what_cant_be_executed() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!("mworker-exec-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = |name: &str, mode| {
+            let path = folder.join(name);
+            std::fs::write(&path, "exit 0\n").expect("a file");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("a mode");
+            path.into_os_string().into_encoded_bytes()
+        };
+        let (text, locked) = (file("text", 0o755), file("locked", 0o644));
+        let nowhere = b"/nonexistent/proxy".to_vec();
+        let error = |programs: &[&Vec<u8>]| {
+            let programs = programs.iter().map(|p| (*p).clone()).collect();
+            let plan = Plan {
+                programs,
+                argv: vec![b"p".to_vec()],
+                environment: Vec::new(),
+                keep: Vec::new(),
+            };
+            execute(&plan, &[], None).raw_os_error()
+        };
+        assert_eq!(error(&[&text]), Some(libc::ENOEXEC));
+        assert_eq!(error(&[&nowhere, &text, &locked]), Some(libc::ENOEXEC));
+        assert_eq!(error(&[&locked, &nowhere]), Some(libc::EACCES), "the one that is there");
+        assert_eq!(error(&[&nowhere]), Some(libc::ENOENT));
+        assert_eq!(error(&[]), Some(libc::ENOENT));
+        std::fs::remove_dir_all(&folder).expect("the folder was there");
     }
 }

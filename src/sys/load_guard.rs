@@ -81,6 +81,7 @@ pub fn end() {
 }
 
 fn next_image(plan: &Plan, request: &Request<'_>) -> io::Result<NextImage> {
+    let programs = exec::c_strings(&plan.programs)?;
     let arguments = exec::c_strings(&plan.argv)?;
     let environment = exec::c_strings(&plan.environment)?;
     if arguments.is_empty() {
@@ -93,7 +94,7 @@ fn next_image(plan: &Plan, request: &Request<'_>) -> io::Result<NextImage> {
     let pointers = [pointers(&arguments), pointers(&environment)];
     let limit = request.limit.map(|l| libc::rlimit { rlim_cur: l.soft, rlim_max: l.hard });
     let mask = signals::Set::over_exec();
-    Ok(NextImage { arguments, environment, pointers, keep, mask, limit })
+    Ok(NextImage { programs, arguments, environment, pointers, keep, mask, limit })
 }
 
 #[cfg(feature = "USE_SYSTEMD")]

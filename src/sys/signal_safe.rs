@@ -173,9 +173,37 @@ pub struct LoadGuard {
     pub next: Option<NextImage>,
 }
 
+/// Executes the first of `programs` that is there; gives errno if none can be.
+///
+/// # Safety
+/// Both are NULL-ended arrays of C strings.
+pub unsafe fn first_that_executes(
+    programs: &[CString],
+    arguments: *const *const c_char,
+    environment: *const *const c_char,
+) -> c_int {
+    let mut denied = false;
+    for program in programs {
+        // SAFETY: by the caller's promise.
+        let errno = unsafe {
+            libc::execve(program.as_ptr(), arguments, environment);
+            *libc::__errno_location()
+        };
+        match errno {
+            libc::EACCES => denied = true,
+            // Not in that folder, which may itself be out of reach.
+            libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
+            _ => return errno,
+        }
+    }
+    if denied { libc::EACCES } else { libc::ENOENT }
+}
+
 /// An image to become.
 pub struct NextImage {
-    /// The program first, looked for in PATH.
+    /// Where its program may be.
+    pub programs: Vec<CString>,
+    /// The program first.
     pub arguments: Vec<CString>,
     /// Its environment.
     pub environment: Vec<CString>,
@@ -246,9 +274,10 @@ impl NextImage {
         }
         let held = signals::set_mask(&self.mask);
         let [arguments, environment] = &self.pointers;
-        // SAFETY: NULL-ended arrays of C strings that are alive; `execvpe`
-        // doesn't allocate in glibc and musl.
-        unsafe { libc::execvpe(arguments[0], arguments.as_ptr(), environment.as_ptr()) };
+        // SAFETY: NULL-ended arrays of C strings that are alive.
+        unsafe {
+            first_that_executes(&self.programs, arguments.as_ptr(), environment.as_ptr());
+        }
         signals::set_mask(&held);
     }
 }
