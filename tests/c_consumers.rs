@@ -145,6 +145,7 @@ consumers! {
     notify: "notify.c", Systemd;
     notify_without_systemd: "notify.c", Plain;
     reload: "reload.c", Systemd;
+    upgrade: "upgrade.c", Plain;
 }
 
 #[test]

@@ -178,7 +178,9 @@ INITCALL0(STG_PREPARE, shim_init);
 void shim_configure(void)
 {
 	static int settings_read;
+#if MWORKER_HAPROXY >= 0x0207 && MWORKER_HAPROXY < 0x0301
 	char *logs = getenv("HAPROXY_STARTUPLOGS_FD");
+#endif
 
 	if (!settings_read++)
 		mworker_read_settings(shim_mworker);
@@ -187,9 +189,11 @@ void shim_configure(void)
 	if (global.tune.options & GTUNE_USE_SYSTEMD)
 		mworker_use_systemd(shim_mworker);
 	mworker_set_open_files(shim_mworker, rlim_fd_cur_at_boot, rlim_fd_max_at_boot);
-	/* The start's log goes to the next image, up to 3.0. */
+#if MWORKER_HAPROXY >= 0x0207 && MWORKER_HAPROXY < 0x0301
+	/* The start's log goes to the next image. */
 	if (logs)
 		mworker_keep_fd(shim_mworker, atoi(logs));
+#endif
 }
 
 /*

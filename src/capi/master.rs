@@ -452,6 +452,10 @@ pub(super) unsafe fn read_table(side: &mut MasterSide) -> Result<usize, Failure>
     };
     // SAFETY: by the caller's promise.
     unsafe { environment::remove(reexec::PROCESSES) };
+    if side.after_reload {
+        // SAFETY: by the caller's promise, and the table is read.
+        unsafe { side.master.drop_foreign() };
+    }
     match side.master.ensure_master(side.after_reload) {
         Ok(_) => Ok(descriptors),
         Err(HandoverError::OutOfMemory) => Err(crate::core::table::OutOfMemory.into()),

@@ -114,6 +114,11 @@ impl Generation {
         self.since(2, 7) && !self.has_ready_handshake()
     }
 
+    /// The log of a load goes over the exec that follows it, in a file of its own.
+    pub const fn hands_over_start_log(self) -> bool {
+        self.hands_over_load_status()
+    }
+
     /// Old listeners are asked of the current worker by `-x sockpair@<fd>`.
     pub const fn asks_worker_for_listeners(self) -> bool {
         self.since(2, 5)

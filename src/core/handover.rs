@@ -122,6 +122,11 @@ fn parse_row(text: &[u8]) -> Result<Row<'_>, &'static str> {
     if process.reloads < 0 || process.failed_reloads < 0 {
         return Err("a count is below 0");
     }
+    if process.is_child() {
+        // The child's own end is not the master's. Up to 2.9 the number is that of a descriptor
+        // which is closed, or of another one.
+        process.ipc_fd[1] = -1;
+    }
     Ok(Row { process, uncounted, id, version })
 }
 
@@ -192,6 +197,21 @@ fn mark_leaving<T: Table>(table: &mut T, generation: Generation) {
             p.options |= options::LEAVING;
         }
     });
+}
+
+/// The pair in which the client of a `reload` waits over the exec is of no use when an image in
+/// between knew only one end, or if this generation makes no use of it. Takes it out of the table,
+/// and gives what is there of it, to be closed.
+pub fn take_useless_pair<T: Table>(table: &mut T, generation: Generation) -> Vec<i32> {
+    let Some(row) = table.master() else { return Vec::new() };
+    let mut process = table.load(row);
+    let whole = process.ipc_fd.iter().all(|fd| *fd >= 0);
+    if whole && generation.hands_over_both_ends() {
+        return Vec::new();
+    }
+    let left = std::mem::replace(&mut process.ipc_fd, [-1, -1]);
+    table.store(row, process);
+    left.into_iter().filter(|fd| *fd >= 0).collect()
 }
 
 /// The rows of `table`, as `generation` writes them. Those that were never
@@ -326,6 +346,14 @@ mod tests {
             (
                 "|type=w;fd=5;cfd=6;pid=11;reloads=2;failedreloads=3;timestamp=9;id=;version=3.0",
                 5,
+                // The worker's.
+                -1,
+                2,
+                "3.0",
+            ),
+            (
+                "|type=m;fd=5;cfd=6;pid=11;reloads=2;failedreloads=3;timestamp=9;id=;version=3.0",
+                5,
                 6,
                 2,
                 "3.0",
@@ -337,6 +365,21 @@ mod tests {
             assert_eq!((p.ipc_fd, p.reloads, p.pid), ([fd, cfd], reloads, 11));
             assert_eq!(table.version(row), version.as_bytes());
         }
+    }
+
+    #[test]
+    fn half_a_pair_is_closed() {
+        let taken = |row: &str, generation| {
+            let (mut table, _) = read_all(row, generation);
+            let taken = take_useless_pair(&mut table, generation);
+            (taken, table.rows().next().map(|(_, p)| p.ipc_fd))
+        };
+        let whole = "|type=m;fd=6;cfd=7;pid=1";
+        assert_eq!(taken(whole, V3_0), (vec![], Some([6, 7])));
+        assert_eq!(taken(whole, Generation::haproxy(2, 6)), (vec![6, 7], Some([-1, -1])));
+        assert_eq!(taken("|type=m;fd=6;pid=1", V3_0), (vec![6], Some([-1, -1])));
+        assert_eq!(taken("|type=m;fd=-1;cfd=-1;pid=1", V3_0), (vec![], Some([-1, -1])));
+        assert_eq!(taken("|type=w;fd=6;pid=1", V3_0), (vec![], Some([6, -1])), "no master");
     }
 
     #[test]

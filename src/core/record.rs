@@ -5,6 +5,7 @@
 
 use super::lifecycle::Hardness;
 use super::missed::Missed;
+use super::table::Table;
 
 /// The variable.
 pub const STATE: &str = "MWORKER_STATE";
@@ -46,9 +47,19 @@ pub struct Record {
     /// The soft limit of descriptors of the first start, where the next image gets
     /// another one.
     pub open_files: Option<u64>,
+    /// The two ends in which the client of a `reload` waits, each with its inode.
+    /// They are in the process table as well, but who is in between may forget
+    /// one and leave it open.
+    pub pair: Option<[(i32, u64); 2]>,
 }
 
 impl Record {
+    /// The descriptors of [`Self::pair`], with their inodes, that are not in `table` any more.
+    pub fn lost<T: Table>(&self, table: &T) -> Vec<(i32, u64)> {
+        let known = |fd: i32| table.rows().any(|(_, p)| p.ipc_fd.contains(&fd));
+        self.pair.into_iter().flatten().filter(|(fd, _)| !known(*fd)).collect()
+    }
+
     /// A reload failed.
     pub fn fail(&mut self, when: i64, why: &str) {
         self.failed = self.failed.saturating_add(1);
@@ -79,6 +90,9 @@ impl Record {
         }
         if let Some(soft) = self.open_files {
             text.push_str(&format!(";files={soft}"));
+        }
+        if let Some([(a, a_inode), (b, b_inode)]) = self.pair {
+            text.push_str(&format!(";pair={a}:{a_inode},{b}:{b_inode}"));
         }
         if !self.missed.is_empty() {
             text.push_str(&format!(";missed={}", self.missed.write()));
@@ -132,6 +146,7 @@ impl Record {
                 Some(("memory", value)) => {
                     record.memory = value.parse().ok().filter(|fd| *fd > 2);
                 }
+                Some(("pair", value)) => record.pair = pair_of(value),
                 Some(("missed", value)) => record.missed = Missed::read(value),
                 Some(("when", value)) => when = value.parse().ok(),
                 _ => {}
@@ -142,6 +157,15 @@ impl Record {
             rest = others;
         }
     }
+}
+
+fn pair_of(text: &str) -> Option<[(i32, u64); 2]> {
+    let end = |text: &str| {
+        let (fd, inode) = text.split_once(':')?;
+        Some((fd.parse().ok().filter(|fd| *fd > 2)?, inode.parse().ok()?))
+    };
+    let (a, b) = text.split_once(',')?;
+    Some([end(a)?, end(b)?])
 }
 
 /// FNV-1a: to tell one table from another, not from a forged one.
@@ -161,6 +185,8 @@ pub fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::process::Process;
+    use crate::core::table::PlainTable;
 
     #[test]
     fn there_and_back() {
@@ -169,6 +195,7 @@ mod tests {
         assert_eq!(back(&record), (record.clone(), true));
         record.memory = Some(7);
         record.table = Some(8);
+        record.pair = Some([(5, 1234), (6, 1235)]);
         record.vacant = true;
         record.untold = Some(Hardness::Hard);
         record.open_files = Some(1024);
@@ -179,7 +206,8 @@ mod tests {
         assert_eq!(
             record.write(b""),
             "beside=cbf29ce484222325;failed=1;restarts=2;status=139;vacant=1;memory=7;\
-             table=8;untold=st;files=1024;missed=READY=1%0aSTATUS=Ready.%0a;when=1700000000;why=a;b=c - why=d [m"
+             table=8;untold=st;files=1024;pair=5:1234,6:1235;missed=READY=1%0aSTATUS=Ready.%0a;\
+             when=1700000000;why=a;b=c - why=d [m"
         );
         assert_eq!(back(&record), (record.clone(), true));
     }
@@ -194,10 +222,31 @@ mod tests {
     }
 
     #[test]
+    fn who_is_in_between_may_forget_a_descriptor() {
+        let mut table = PlainTable::default();
+        let mut process = Process { pid: 1, ipc_fd: [5, -1], ..Process::default() };
+        let row = table.append(process, b"", b"").expect("memory");
+        let record = Record { pair: Some([(5, 1234), (6, 1235)]), ..Record::default() };
+        assert_eq!(record.lost(&table), [(6, 1235)]);
+        process.ipc_fd[1] = 6;
+        table.store(row, process);
+        assert_eq!(record.lost(&table), []);
+        assert_eq!(Record::default().lost(&table), []);
+    }
+
+    #[test]
     fn nonsense_is_nothing() {
-        for text in
-            ["", ";", "x", "failed=-1;memory=1;restarts=x;vacant=no", "why=never", "when=1;what=2"]
-        {
+        for text in [
+            "",
+            ";",
+            "pair=5:1",
+            "pair=5:1,6",
+            "pair=1:1,6:2",
+            "x",
+            "failed=-1;memory=1;restarts=x;vacant=no",
+            "why=never",
+            "when=1;what=2",
+        ] {
             assert_eq!(Record::read(text, b""), (Record::default(), false), "{text}");
         }
     }

@@ -19,9 +19,9 @@ pub const PROCESSES: &str = "HAPROXY_PROCESSES";
 /// Says that the next image only waits.
 pub const WAIT_ONLY: &str = "HAPROXY_MWORKER_WAIT_ONLY";
 const LOAD_SUCCESS: &str = "HAPROXY_LOAD_SUCCESS";
-
-/// The descriptor of the log of HAProxy's start.
-const STARTUP_LOGS: &str = "HAPROXY_STARTUPLOGS_FD";
+/// The descriptor of the log of HAProxy's start, an unlinked file. HAProxy's own code writes and
+/// reads it.
+pub const START_LOG: &str = "HAPROXY_STARTUPLOGS_FD";
 
 /// What only masters tell each other.
 const INTERNAL: [&str; 5] = [REEXEC, PROCESSES, WAIT_ONLY, LOAD_SUCCESS, STATE];
@@ -34,7 +34,7 @@ pub fn not_for_workers() -> impl Iterator<Item = &'static str> + Clone {
 
 /// What programs don't see, nor whoever else is neither master nor worker.
 pub fn not_for_programs() -> impl Iterator<Item = &'static str> + Clone {
-    not_for_workers().chain([STARTUP_LOGS])
+    not_for_workers().chain([START_LOG])
 }
 
 /// `environment`, each `NAME=value`, as programs see it.
@@ -46,6 +46,18 @@ pub fn for_programs(environment: &[Vec<u8>]) -> Vec<Vec<u8>> {
 pub const NO_LISTENERS: &[u8] = b"/dev/null";
 /// There is nobody to ask for listeners: this only ends a list of PIDs.
 const NOBODY: &[u8] = b"";
+
+/// Variables that a former image of another generation may have left, and that nobody of this
+/// one ever reads or takes away.
+pub fn foreign(generation: Generation) -> impl Iterator<Item = &'static str> + Clone {
+    [
+        (WAIT_ONLY, generation.has_ready_handshake()),
+        (LOAD_SUCCESS, !generation.hands_over_load_status()),
+        (START_LOG, !generation.hands_over_start_log()),
+    ]
+    .into_iter()
+    .filter_map(|(name, foreign)| foreign.then_some(name))
+}
 
 /// A command line without what a former master put into it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -306,7 +318,8 @@ fn next_environment(
     record: &Record,
     processes: &[u8],
 ) -> Vec<Vec<u8>> {
-    let mut environment = without(request.environment, INTERNAL.into_iter());
+    let given = INTERNAL.into_iter().chain(foreign(generation));
+    let mut environment = without(request.environment, given);
     let mut set = |name: &str, value: &[u8]| {
         environment.push([name.as_bytes(), b"=", value].concat());
     };
@@ -403,6 +416,25 @@ mod tests {
     }
 
     #[test]
+    fn programs_of_an_older_generation_are_told_too() {
+        let mut table = table();
+        let process = Process { pid: 30, options: options::PROGRAM, ..Process::default() };
+        table.append(process, b"echo", b"3.2").expect("memory");
+        let request = Request {
+            argv: &strings(&["p"]),
+            no_listeners: true,
+            environment: &[],
+            kind: ExecKind::Reload(Hardness::Soft),
+            load_status: None,
+            processes: b"|",
+            room: ROOM,
+            record: &Record::default(),
+        };
+        let plan = plan(&table, Generation::haproxy(3, 3), &request).expect("memory");
+        assert_eq!(plan.argv.get(..5), Some(&*strings(&["p", "-sf", "20", "21", "30"])));
+    }
+
+    #[test]
     fn environment_is_replaced_not_piled_up() {
         let plan = planned(ExecKind::Wait, &["p"], false);
         let row = "type=w;fd=10;cfd=-1;pid=21;reloads=0;failedreloads=0;timestamp=-1;id=;version=3";
@@ -481,6 +513,31 @@ mod tests {
         let environment = strings(&["A=1", "HAPROXY_PROCESSES=|", "NOTIFY_SOCKET=/n"]);
         let environment = [environment, strings(&["HAPROXY_STARTUPLOGS_FD=4", "B=2"])].concat();
         assert_eq!(for_programs(&environment), strings(&["A=1", "B=2"]));
+    }
+
+    #[test]
+    fn what_another_generation_left_goes() {
+        let left = ["HAPROXY_LOAD_SUCCESS=1", "HAPROXY_STARTUPLOGS_FD=7", "HAPROXY_MWORKER=1"];
+        let environment = |generation| {
+            let request = Request {
+                argv: &strings(&["p"]),
+                no_listeners: false,
+                environment: &strings(&left),
+                kind: ExecKind::Reload(Hardness::Soft),
+                load_status: None,
+                processes: b"|",
+                room: ROOM,
+                record: &Record::default(),
+            };
+            let plan = plan(&table(), generation, &request).expect("memory");
+            let names = plan.environment.iter().map(|v| name_of(v).to_vec());
+            names.take_while(|name| name != STATE.as_bytes()).collect::<Vec<_>>()
+        };
+        let usual = ["HAPROXY_MWORKER", REEXEC];
+        assert_eq!(environment(Generation::haproxy(2, 6)), strings(&usual));
+        assert_eq!(environment(Generation::haproxy(3, 1)), strings(&usual));
+        assert_eq!(environment(Generation::NATIVE), strings(&usual));
+        assert_eq!(environment(V3_0), strings(&[START_LOG, "HAPROXY_MWORKER", REEXEC]));
     }
 
     #[test]

@@ -118,6 +118,11 @@ fn identity(fd: RawFd) -> Option<Identity> {
     Some(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 
+/// The inode that a descriptor stands for, if it is open.
+pub fn inode(fd: RawFd) -> Option<u64> {
+    identity(fd).map(|identity| identity.inode)
+}
+
 /// How many bytes the file has that a descriptor stands for.
 ///
 /// # Errors
@@ -175,6 +180,18 @@ pub fn is_open(fd: RawFd) -> bool {
     identity(fd).is_some()
 }
 
+/// Whether it stands for a file that has no name any more.
+fn is_unlinked_file(fd: RawFd) -> bool {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: fills `stat` in, or says that the descriptor isn't open.
+    if unsafe { libc::fstat(fd, stat.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: it has been filled in.
+    let stat = unsafe { stat.assume_init() };
+    stat.st_mode & libc::S_IFMT == libc::S_IFREG && stat.st_nlink == 0
+}
+
 fn is_close_on_exec(fd: RawFd) -> bool {
     // SAFETY: reads flags only.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
@@ -223,6 +240,25 @@ impl Inherited {
     pub fn forget(&mut self, fds: &[RawFd]) {
         let fds: HashSet<RawFd> = fds.iter().copied().collect();
         self.0.retain(|(fd, _)| !fds.contains(fd));
+    }
+
+    /// Closes one that a former image has left for one of its own generation: an unlinked file.
+    /// Nothing if it is something else by now.
+    pub fn close_left_file(&mut self, fd: RawFd) {
+        if is_unlinked_file(fd) && self.still_open().any(|open| open == fd) {
+            self.forget(&[fd]);
+            // SAFETY: nobody of this process has opened it, and nobody knows of it.
+            unsafe { close_raw(fd) };
+        }
+    }
+
+    /// Closes one that a former image has opened, if it still is what it was by its inode.
+    pub fn close_lost(&mut self, fd: RawFd, was: u64) {
+        if inode(fd) == Some(was) && self.still_open().any(|open| open == fd) {
+            self.forget(&[fd]);
+            // SAFETY: nobody of this process has opened it, and nobody knows of it.
+            unsafe { close_raw(fd) };
+        }
     }
 
     /// Those whose number has not been used for something else since.

@@ -209,7 +209,20 @@ static void on_leave(void *user, int status)
     ((struct host *)user)->leave++;
 }
 
+/* What would let signals through. */
+static void on_defer(void *user, void (*function)(void *argument), void *argument)
+{
+    (void)user;
+    (void)function;
+    (void)argument;
+}
+
 void host_new(struct host *host)
+{
+    host_new_as(host, 0);
+}
+
+void host_new_as(struct host *host, unsigned haproxy)
 {
     memset(host, 0, sizeof(*host));
     host->table.size = sizeof(host->table);
@@ -223,6 +236,9 @@ void host_new(struct host *host)
     host->table.crashed = on_crashed;
     host->table.in_service = on_in_service;
     host->table.leave = on_leave;
+    host->table.haproxy = haproxy;
+    if (haproxy != 0)
+        host->table.defer = on_defer;
     CHECK_INT(mworker_new(&host->table, &host->mw), MWORKER_OK);
     CHECK(host->mw != NULL);
 }

@@ -68,6 +68,9 @@ struct host {
 /* Makes the handle. */
 void host_new(struct host *host);
 
+/* The same, as a HAProxy of that branch, whose signals the library reads all the same. */
+void host_new_as(struct host *host, unsigned haproxy);
+
 /* A worker that only has to be started, after mworker_new(). */
 void host_take(struct host *host, int *argc, char **argv);
 

@@ -4,10 +4,11 @@ use super::{Host, Master, own_pid};
 use crate::core::handover;
 use crate::core::process::{Process, options};
 use crate::core::record::Record;
+use crate::core::reexec;
 use crate::core::table::{OutOfMemory, Table};
 use crate::core::texts::{self, Level};
 use crate::sys::shared::Memory;
-use crate::sys::{clock, describe, fd};
+use crate::sys::{clock, describe, environment, fd};
 use std::collections::HashSet;
 use std::os::fd::{IntoRawFd, RawFd};
 
@@ -63,6 +64,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         }
         self.life.taken_over(&mut self.table);
         self.mend_descriptors();
+        self.close_what_nobody_uses();
         let forked = self.table.rows().filter(|(_, p)| p.pid > 0);
         let fds: Vec<RawFd> = forked.flat_map(|(_, p)| p.ipc_fd).filter(|fd| *fd >= 0).collect();
         self.inherited.forget(&fds);
@@ -71,6 +73,37 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             memory.release(|pid| !alive.contains(&pid));
         }
         Ok(fds.len())
+    }
+
+    /// What is left of a pair that images in between didn't know both ends of.
+    fn close_what_nobody_uses(&mut self) {
+        let generation = self.generation();
+        for fd in handover::take_useless_pair(&mut self.table, generation) {
+            self.inherited.forget(&[fd]);
+            // SAFETY: it was the row's, and nobody uses it.
+            unsafe { fd::close_raw(fd) };
+        }
+        for (fd, inode) in self.life.record.lost(&self.table) {
+            self.inherited.close_lost(fd, inode);
+        }
+        self.life.record.pair = None;
+    }
+
+    /// What a former image of another generation left for its like goes.
+    ///
+    /// # Safety
+    /// The process has one thread, and the table has been read.
+    pub unsafe fn drop_foreign(&mut self) {
+        for name in reexec::foreign(self.generation()) {
+            if name == reexec::START_LOG {
+                let number = std::env::var(name).ok().and_then(|fd| fd.parse().ok());
+                if let Some(fd) = number {
+                    self.inherited.close_left_file(fd);
+                }
+            }
+            // SAFETY: by the caller's promise.
+            unsafe { environment::remove(name) };
+        }
     }
 
     /// Descriptors that were handed over by number only are taken out of the

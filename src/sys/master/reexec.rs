@@ -63,6 +63,12 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         })
     }
 
+    /// Both ends of the master's own pair.
+    fn pair(&self) -> Option<[(RawFd, u64); 2]> {
+        let [a, b] = self.table.load(self.table.master()?).ipc_fd;
+        Some([(a, fd::inode(a)?), (b, fd::inode(b)?)])
+    }
+
     /// Becomes the next image. Returns only if that fails, and says why.
     pub(super) fn exec(&mut self, kind: ExecKind) -> io::Error {
         load_guard::end();
@@ -80,7 +86,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         self.try_binary(&environment, &inherited)?;
 
         let memory = self.memory.as_ref().map(Memory::fd);
-        let mut record = Record { memory, ..self.life.record.clone() };
+        let pair = self.pair();
+        let mut record = Record { memory, pair, ..self.life.record.clone() };
         let limit = self.next_limit(&self.table, &mut record, kind)?;
         let status = self.life.load_status();
         // The table is closed again where the exec fails.
