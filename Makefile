@@ -147,7 +147,7 @@ demo: $(PROXY)
 
 # ---- HAProxy ----
 
-HAPROXY       := $(BUILD)/haproxy
+HAPROXY       := $(BUILD)/haproxy$(addprefix -,$(filter-out trixie,$(HAPROXY_SUITE)))
 HAPROXY_STOCK := $(abspath $(HAPROXY)/stock/haproxy)
 HAPROXY_OURS  := $(abspath $(or $(HAPROXY_SRC),$(HAPROXY)/ours)/haproxy)
 # With what an operator uses of it, where this machine has the libraries: `make test-setup`
@@ -186,9 +186,14 @@ haproxy_progress = { \
 	done; \
 	! [ -t 2 ] || [ $$files = 0 ] || echo >&2; }
 
+# Most of what stock and ours are made of is the same, and so is found by the second of them.
+HAPROXY_CC    = $(if $(HAPROXY_SRC),,$(if $(shell command -v ccache),CC='ccache $(CC)'))
+HAPROXY_CACHE = CCACHE_DIR=$(abspath $(BUILD)/ccache) CCACHE_NOHASHDIR=1
+
 # Makes HAProxy in $(2), with the arguments $(3); $(1) is what to call it.
 haproxy_make = log=$(HAPROXY)/$(1).log; mkdir -p $(HAPROXY); \
-	if ! $(MAKE) --no-print-directory -C $(2) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) $(3) \
+	if ! $(HAPROXY_CACHE) $(MAKE) --no-print-directory -C $(2) \
+		$(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) $(HAPROXY_CC) $(3) \
 		2>&1 | tee $$log | $(if $(filter 1,$(V)),cat,$(call haproxy_progress,haproxy ($(1)))); then \
 		$(if $(filter 1,$(V)),,tail -n 40 $$log >&2;) \
 		echo "haproxy ($(1)) can't be built, see $$log" >&2; exit 1; \
@@ -262,16 +267,22 @@ OF_C     := header c_consumers archive install
 HAPROXYS := $(filter haproxy%,$(TESTS))
 EXAMPLES := $(filter example_proxy%,$(TESTS))
 COMMAND  := mworkerctl
-OTHERS   := $(filter-out $(OF_C) $(HAPROXYS) $(EXAMPLES) $(COMMAND) systemd,$(TESTS))
+OTHERS   := $(filter-out $(OF_C) $(HAPROXYS) $(EXAMPLES) $(COMMAND) migration systemd,$(TESTS))
 
 WITH_HAPROXYS = MWORKER_HAPROXY_STOCK=$(HAPROXY_STOCK) \
 	MWORKER_HAPROXY_OURS=$(abspath $(HAPROXY)/ours/haproxy)
+# Debian's two.
+SUITES      := trixie bookworm
+WITH_SUITES = MWORKER_HAPROXY_OLD_STOCK=$(abspath $(BUILD))/haproxy-bookworm/stock/haproxy \
+	MWORKER_HAPROXY_OLD_OURS=$(abspath $(BUILD))/haproxy-bookworm/ours/haproxy \
+	MWORKER_HAPROXY_NEW_STOCK=$(abspath $(BUILD))/haproxy/stock/haproxy \
+	MWORKER_HAPROXY_NEW_OURS=$(abspath $(BUILD))/haproxy/ours/haproxy
 CARGO_TEST = $(RUN_CARGO) test --locked --features USE_SYSTEMD
 heading    = @printf '\n==== %s  %s\n' "$$(date +%T)" '$(1)'
 
 .PHONY: test
 test: test-setup test-format test-lint test-rust test-header test-c test-archive test-install \
-	test-haproxy test-example test-ctl test-systemd test-regtest
+	test-haproxy test-migration test-example test-ctl test-systemd test-regtest
 	$(call heading,all tests passed)
 
 # Debian's packages for what is missing, by trying it.
@@ -300,6 +311,8 @@ test-setup:
 	need liblua5.4-dev pkg-config --exists lua5.4; \
 	need libssl-dev pkg-config --exists openssl; \
 	need libpcre2-dev pkg-config --exists libpcre2-8; \
+	need libsystemd-dev pkg-config --exists libsystemd; \
+	need ccache command -v ccache; \
 	need varnish command -v varnishtest; \
 	need socat command -v socat; \
 	need openssl command -v openssl; \
@@ -355,9 +368,21 @@ test-install:
 
 .PHONY: test-haproxy
 test-haproxy:
-	$(call heading,HAProxy: its own master-worker code and ours)
+	@for suite in $(SUITES); do \
+		$(MAKE) --no-print-directory test-haproxy-suite HAPROXY_SUITE=$$suite; done
+
+.PHONY: test-haproxy-suite
+test-haproxy-suite:
+	$(call heading,HAProxy of $(HAPROXY_SUITE): its own master-worker code and ours)
 	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
-	@$(WITH_HAPROXYS) $(CARGO_TEST) $(HAPROXYS:%=--test %)
+	@$(WITH_HAPROXYS) $(CARGO_TEST) $(HAPROXYS:%=--test %) -- --test-threads=4
+
+.PHONY: test-migration
+test-migration:
+	$(call heading,HAProxy of $(SUITES): there and back - broken binaries)
+	@for suite in $(SUITES); do \
+		$(MAKE) --no-print-directory haproxy HAPROXY_SRC= HAPROXY_SUITE=$$suite; done
+	@$(WITH_SUITES) $(CARGO_TEST) --test migration -- --test-threads=4
 
 .PHONY: test-example
 test-example: $(EXAMPLE)

@@ -1,0 +1,200 @@
+//! Something is put in the binary's place that can't be executed. The master finds out by the
+//! exec, which gives nothing up: the service goes on, everybody is told, and the next reload
+//! works. Stock ends then, or spins without a CLI.
+
+use std::process::Command;
+use std::time::Duration;
+
+use mworker_kit::{PATIENCE, Pid, Signal, http, wait_until};
+
+use crate::binaries::{Age, Binary, Installed, Kind};
+use crate::stage::{By, OLD_WORKERS, Stage};
+
+/// Why the next image can't be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    Missing,
+    NotExecutable,
+    WrongArchitecture,
+    /// execvp() has a shell run it.
+    TextWithoutInterpreter,
+    /// Environment and arguments are more than the system takes (E2BIG).
+    TooMuch,
+}
+
+/// Together more than the 128 KiB that the system always takes.
+const MUCH: [&str; 2] = ["MUCH", "MORE"];
+
+/// A quarter of a stack's limit is for environment and arguments, and these 128 KiB at least.
+const SMALL_STACK: &str = "524288:";
+const USUAL_STACK: &str = "8388608:";
+
+impl Broken {
+    fn start(self, binary: &'static Binary) -> Stage {
+        let value = "x".repeat(100_000);
+        let variables = MUCH.map(|name| (name, value.as_str()));
+        Stage::start_with(binary, if self == Broken::TooMuch { &variables } else { &[] })
+    }
+
+    fn put(self, stage: &Stage, binary: &Binary) {
+        let installed = &stage.installed;
+        match self {
+            Broken::Missing => installed.remove(),
+            Broken::NotExecutable => installed.put_bytes(&Installed::head(binary, 4096), "644"),
+            Broken::WrongArchitecture => {
+                let mut head = Installed::head(binary, 4096);
+                // e_machine, in the byte order that the file has: one that there is none of.
+                head[18..20].copy_from_slice(&[0x7f, 0x7f]);
+                installed.put_bytes(&head, "755");
+            }
+            Broken::TextWithoutInterpreter => installed.put_bytes(b"exit 0\n", "755"),
+            Broken::TooMuch => limit_stack(stage.proxy.pid(), SMALL_STACK),
+        }
+    }
+
+    fn undo(self, stage: &mut Stage, binary: &'static Binary) {
+        match self {
+            Broken::TooMuch => limit_stack(stage.proxy.pid(), USUAL_STACK),
+            _ => stage.install(binary),
+        }
+    }
+
+    fn why(self) -> &'static str {
+        match self {
+            Broken::Missing => "No such file or directory",
+            Broken::NotExecutable => "Permission denied",
+            Broken::WrongArchitecture | Broken::TextWithoutInterpreter => "Exec format error",
+            Broken::TooMuch => "Argument list too long",
+        }
+    }
+}
+
+fn limit_stack(pid: Pid, soft: &str) {
+    let mut command = Command::new("prlimit");
+    let status = command.arg(format!("--pid={pid}")).arg(format!("--stack={soft}")).status();
+    assert!(status.as_ref().is_ok_and(|status| status.success()), "prlimit: {status:?}");
+}
+
+/// Ours: nothing happens but that it is told.
+fn survived(broken: Broken, age: Age) {
+    let binary = Binary::of(age, Kind::Ours);
+    let mut stage = broken.start(binary);
+    stage.begin_load();
+    for _ in 0..OLD_WORKERS {
+        stage.reload(By::Signal);
+    }
+    let before = stage.traces();
+    for by in [By::Signal, By::Cli] {
+        broken.put(&stage, binary);
+        for _ in 0..2 {
+            stage.failed_exec(by, broken.why());
+            stage.check_traces_are(&before, "after a failed exec");
+        }
+        broken.undo(&mut stage, binary);
+        stage.check("after failed execs");
+        stage.reload(By::Signal);
+        stage.check_traces_are(&before, "after a reload");
+    }
+    stage.finish(Signal::TERM);
+}
+
+/// Not one of them leaves a trace.
+fn a_hundred(age: Age) {
+    let binary = Binary::of(age, Kind::Ours);
+    let mut stage = Stage::start(binary);
+    stage.begin_load();
+    for _ in 0..OLD_WORKERS {
+        stage.reload(By::Signal);
+    }
+    let before = stage.traces();
+    Broken::Missing.put(&stage, binary);
+    for number in 0..100 {
+        let by = if number % 2 == 0 { By::Signal } else { By::Cli };
+        stage.failed_exec(by, Broken::Missing.why());
+    }
+    stage.check_traces_are(&before, "after a hundred failed execs");
+    Broken::Missing.undo(&mut stage, binary);
+    stage.check("after a hundred failed execs");
+    stage.reload(By::Signal);
+    stage.finish(Signal::USR1);
+}
+
+macro_rules! cases {
+    ($($name:ident: $broken:ident;)*) => {
+        $(mod $name {
+            use super::{Age, Broken};
+
+            #[test]
+            fn old() {
+                super::survived(Broken::$broken, Age::Old);
+            }
+
+            #[test]
+            fn new() {
+                super::survived(Broken::$broken, Age::New);
+            }
+        })*
+    };
+}
+
+cases! {
+    missing: Missing;
+    not_executable: NotExecutable;
+    wrong_architecture: WrongArchitecture;
+    text_without_interpreter: TextWithoutInterpreter;
+    too_much: TooMuch;
+}
+
+#[test]
+fn a_hundred_in_a_row_old() {
+    a_hundred(Age::Old);
+}
+
+#[test]
+fn a_hundred_in_a_row_new() {
+    a_hundred(Age::New);
+}
+
+/// Stock has what isn't a program run by a shell, in the master's place: of the service nothing
+/// is left.
+fn shell_in_stocks_place(broken: Broken, age: Age) {
+    let binary = Binary::of(age, Kind::Stock);
+    let mut stage = Stage::start(binary);
+    broken.put(&stage, binary);
+    stage.proxy.signal(Signal::USR2);
+    stage.proxy.wait_exit(PATIENCE);
+    stage.host.wait_empty(PATIENCE);
+    assert!(http::get(stage.address(), "/", PATIENCE).is_err(), "{broken:?}: somebody serves");
+}
+
+#[test]
+fn stock_ends_with_a_text() {
+    for age in [Age::Old, Age::New] {
+        shell_in_stocks_place(Broken::TextWithoutInterpreter, age);
+    }
+}
+
+#[test]
+fn stock_ends_with_another_architecture() {
+    for age in [Age::Old, Age::New] {
+        shell_in_stocks_place(Broken::WrongArchitecture, age);
+    }
+}
+
+/// Stock has no CLI any more, and systemd waits for READY=1 in vain.
+#[test]
+fn stock_spins_without_a_binary() {
+    for age in [Age::Old, Age::New] {
+        let binary = Binary::of(age, Kind::Stock);
+        let mut stage = Stage::start(binary);
+        stage.notify.take();
+        Broken::Missing.put(&stage, binary);
+        stage.proxy.signal(Signal::USR2);
+        wait_until(PATIENCE, "stock to say that it can't be executed", || {
+            stage.proxy.stderr().contains("Failed to reexecute the master process")
+        });
+        let answer = stage.cli().within(Duration::from_millis(500)).try_ask("show proc");
+        assert!(answer.is_err(), "{}: {answer:?}", binary.name());
+        stage.wait_notified(&["RELOADING"]);
+    }
+}
