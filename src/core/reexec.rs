@@ -250,7 +250,7 @@ const USUAL_PATH: &[u8] = b"/bin:/usr/bin";
 
 /// Where execvp() would look for the program. What it does besides is not wanted: if the kernel
 /// can't execute the file it has a shell try, which would then be the master.
-fn programs(argv: &[Vec<u8>], environment: &[Vec<u8>]) -> Vec<Vec<u8>> {
+pub fn programs(argv: &[Vec<u8>], environment: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let name = argv.first().map(Vec::as_slice).unwrap_or_default();
     if name.is_empty() || name.contains(&b'/') {
         return vec![name.to_vec()];

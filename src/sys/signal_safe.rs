@@ -18,6 +18,7 @@ pub struct Program {
     user: Option<libc::uid_t>,
     group: Option<libc::gid_t>,
     output: Option<RawFd>,
+    places: Option<Vec<CString>>,
 }
 
 /// Exit status of a child that could not become its program, as HAProxy's.
@@ -32,12 +33,17 @@ impl Program {
         user: Option<libc::uid_t>,
         group: Option<libc::gid_t>,
     ) -> Self {
-        Self { arguments, environment, user, group, output: None }
+        Self { arguments, environment, user, group, output: None, places: None }
     }
 
     /// What it writes goes into `fd`, above 2.
     pub fn writes_to(&mut self, fd: RawFd) {
         self.output = Some(fd);
+    }
+
+    /// It is one of these, and no shell tries what the kernel can't execute.
+    pub fn is_one_of(&mut self, places: Vec<CString>) {
+        self.places = Some(places);
     }
 
     /// Its pointers as exec wants them. Before the fork, as it allocates.
@@ -89,7 +95,13 @@ impl Prepared<'_> {
                     self.fail(c"Cannot set the user of");
                 }
             }
-            libc::execvpe(self.arguments[0], self.arguments.as_ptr(), self.environment.as_ptr());
+            let (arguments, environment) = (self.arguments.as_ptr(), self.environment.as_ptr());
+            match &self.program.places {
+                Some(places) => {
+                    *libc::__errno_location() = first_that_executes(places, arguments, environment);
+                }
+                None => _ = libc::execvpe(self.arguments[0], arguments, environment),
+            }
             self.fail(c"Cannot execute")
         }
     }

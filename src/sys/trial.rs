@@ -57,6 +57,7 @@ pub unsafe fn run(trial: &Trial, environment: &[Vec<u8>], inherited: &[RawFd]) -
     let (from, to) = pipe()?;
     let environment = reexec::for_programs(environment);
     let mut program = Program::new(c_strings(&trial.argv)?, c_strings(&environment)?, None, None);
+    program.is_one_of(c_strings(&reexec::programs(&trial.argv, &environment))?);
     program.writes_to(to.as_raw_fd());
     let prepared = program.prepared();
     let marked = fd::close_others_on_exec(inherited);
@@ -133,6 +134,19 @@ mod tests {
         // Much of it, and then the end.
         let why = shell("head -c 300000 /dev/zero | tr '\\0' x; exit 7").expect_err("7");
         assert!(why.to_string().contains("exited with code 7 (Exit)"), "{why}");
+    }
+
+    #[test]
+    fn a_shell_is_no_stand_in() {
+        let path = std::env::temp_dir().join(format!("mworker-trial-{}", std::process::id()));
+        fs::write(&path, "exit 0\n").expect("a file");
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("a mode");
+        let argv = [path.as_os_str().as_bytes().to_vec()];
+        let trial = Trial::new(Generation::NATIVE, &argv, Some(&[])).expect("a trial");
+        // SAFETY: the child executes nothing.
+        let why = unsafe { run(&trial, &[], &[0, 1, 2]) }.expect_err("a text").to_string();
+        assert!(why.ends_with("Exec format error"), "{why}");
+        fs::remove_file(&path).expect("the file was there");
     }
 
     #[test]
