@@ -111,7 +111,8 @@ struct mworker_list {
 };
 
 /*
- * A process: HAProxy's `struct mworker_proc`, from 2.6 to 3.5.
+ * A process: HAProxy's `struct mworker_proc`, from 2.6 to 3.5. With an earlier
+ * one it is struct mworker_row_2_4 behind the same pointers.
  *
  * Rows are allocated with calloc(), and their strings with malloc(): they may
  * be freed with mworker_row_free() only, the strings replaced with strdup()'s.
@@ -172,7 +173,8 @@ struct mworker_host {
     unsigned int haproxy;
     /*
      * NULL: the library keeps the process table. In HAProxy: its `proc_list`,
-     * which then is the table; it has to outlive the handle.
+     * which then is the table; it has to outlive the handle. Its rows are
+     * struct mworker_row, up to 2.4 struct mworker_row_2_4.
      */
     struct mworker_list *table;
     /* Handed to every callback. */
@@ -218,6 +220,45 @@ struct mworker_counter {
     char name[MWORKER_COUNTER_NAME];
     /* Its value. */
     uint64_t value;
+};
+
+/*
+ * The same from 2.0 to 2.4, whose start may have several workers, and which
+ * counts no failed reloads. Up to `ipc_fd` and from `timestamp` on it is the
+ * other. In 2.0 programs have neither `uid` nor `gid`, and HAProxy's rows end
+ * before them.
+ */
+struct mworker_row_2_4 {
+    /* -1 before it is forked. */
+    int pid;
+    /* MWORKER_ROW_ bits. */
+    int options;
+    /* The name of a program; may be NULL. */
+    char *id;
+    /* The command of a program, ends with NULL; may be NULL. */
+    char **command;
+    /* Unused here. */
+    char *path;
+    /* The version of the binary that it runs; may be NULL. */
+    char *version;
+    /*
+     * Its socketpair, -1 where there is none: the master's end, the worker's.
+     */
+    int ipc_fd[2];
+    /* Which of the workers of one start it is, from 1 on; else 0. */
+    int relative_pid;
+    /* How many reloads it has lived through. */
+    int reloads;
+    /* When it was started, in seconds since 1970. */
+    int timestamp;
+    /* The host's. */
+    void *srv;
+    /* Its place in the table. */
+    struct mworker_list list;
+    /* The user of a program, -1 for the master's. */
+    int uid;
+    /* The group of a program, -1 for the master's. */
+    int gid;
 };
 
 #ifdef __cplusplus
@@ -689,7 +730,9 @@ void mworker_text_free(struct mworker_text *text);
 /*
  * Sets the command line that next images are started with: `argv` (not NULL,
  * ends with NULL; copied) as the first start got it, without what masters add
- * to it, and the address that `-x` named, or NULL. Masters.
+ * to it, and where listeners are to be asked for, or NULL: up to 2.4 the path
+ * of a stats socket, later "/dev/null" if `-x` named that, as all else is
+ * known. Masters.
  */
 int mworker_set_argv(struct mworker *mw,
                      const char *const *argv,
@@ -721,6 +764,14 @@ int mworker_keep_fd(struct mworker *mw, int fd);
  * Returns MWORKER_ERR_HANDOVER when the master's is missing. Masters.
  */
 int mworker_read_table(struct mworker *mw, size_t *descriptors);
+
+/*
+ * Takes over from a former master of HAProxy 1.8, which hands over the `count`
+ * PIDs after `-sf` only (`pids`: not NULL unless `count` is 0): makes rows of
+ * those that are children, and of the master. For hosts whose table the library
+ * keeps. Masters.
+ */
+int mworker_take_over_pids(struct mworker *mw, const int *pids, size_t count);
 
 /*
  * Writes the process table into this process's environment. Masters; reloads
@@ -789,6 +840,21 @@ int mworker_guard_load(struct mworker *mw);
  * Masters.
  */
 int mworker_fork_process(struct mworker *mw);
+
+/*
+ * Forks a worker of HAProxy 1.8, number `relative_pid` (from 1 on) of this
+ * start, and makes its row. Returns the PID in the master, 0 in the worker (see
+ * mworker_fork()), or MWORKER_ERR_SYSTEM; then mworker_refused() is due.
+ * Masters.
+ */
+int mworker_fork_new(struct mworker *mw, int relative_pid);
+
+/*
+ * Ends the workers and programs that this image has forked, and waits for their
+ * end: not all that belong together could be. They count as never forked;
+ * mworker_refused() is due. Up to 3.0. Masters.
+ */
+int mworker_stop_new(struct mworker *mw);
 
 /*
  * Forks the process of the worker's row that has none yet. Returns

@@ -44,7 +44,15 @@ fn child() -> impl Strategy<Value = Row> {
     (kind, fd.clone(), fd, counts, field(), field()).prop_map(
         |(options, fd, cfd, (reloads, failed_reloads, timestamp), id, version)| {
             let ipc_fd = [fd, cfd];
-            let p = Process { pid: 1, options, ipc_fd, reloads, failed_reloads, timestamp };
+            let p = Process {
+                pid: 1,
+                options,
+                ipc_fd,
+                reloads,
+                failed_reloads,
+                timestamp,
+                ..Process::default()
+            };
             (p, id, version)
         },
     )
@@ -89,8 +97,9 @@ mod handing_over {
         }
         if matches!(format, RowFormat::V1_9 | RowFormat::V2_0) {
             row.0.failed_reloads = 0;
-            // Who reads such a row counts the reload.
+            // Who reads such a row counts the reload, and the workers.
             row.0.reloads += 1;
+            row.0.relative_pid = i32::from(process.is(options::WORKER));
         }
         if format == RowFormat::V1_9 {
             (row.1, row.2) = (Vec::new(), Vec::new());
@@ -270,11 +279,12 @@ mod reexecuting {
             reloads in prop::collection::vec((rows(2, 6), kinds()), 1..8),
         ) {
             let first = parse(&typed);
+            let from = first.listeners_from.clone();
             let mut line = first.clone();
             for (rows, kind) in reloads {
                 let Plan { argv, .. } = plan(&table_of(&rows), generation, &Request {
                     argv: &line.argv,
-                    no_listeners: no_listeners(&line),
+                    listeners_from: from.as_deref(),
                     environment: &[],
                     kind,
                     load_status: None,
@@ -313,7 +323,7 @@ mod reexecuting {
             let mut users = None;
             for (rows, kind) in reloads {
                 let plan = plan(&table_of(&rows), generation, &Request {
-                    argv: &[], no_listeners: false, environment: &last, kind, load_status: None,
+                    argv: &[], listeners_from: None, environment: &last, kind, load_status: None,
                     processes: &[],
                     room: usize::MAX,
                     record: &mworker::core::record::Record::default(),
@@ -367,6 +377,7 @@ mod remembering {
             |(counts, last_failure, (memory, table, untold, open_files, pair), missed)| {
                 let (failed, restarts, status, vacant) = counts;
                 Record {
+                    serving: memory.map(i32::unsigned_abs),
                     failed,
                     last_failure,
                     restarts,
@@ -588,7 +599,15 @@ mod living {
         let row = (number(), 0..0x200i32, number(), number(), number()).prop_map(
             |(pid, options, reloads, failed_reloads, timestamp)| {
                 let ipc_fd = [-1, -1];
-                let p = Process { pid, options, ipc_fd, reloads, failed_reloads, timestamp };
+                let p = Process {
+                    pid,
+                    options,
+                    ipc_fd,
+                    reloads,
+                    failed_reloads,
+                    timestamp,
+                    ..Process::default()
+                };
                 (p, Vec::new(), Vec::new())
             },
         );

@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#if MWORKER_HAPROXY >= 0x0204
 #include <haproxy/applet.h>
 #include <haproxy/cfgparse.h>
 #include <haproxy/chunk.h>
@@ -16,11 +17,17 @@
 #include <haproxy/connection.h>
 #include <haproxy/proto_sockpair.h>
 #include <haproxy/ring.h>
-#include <haproxy/sc_strm.h>
-#include <haproxy/stconn.h>
 #include <haproxy/stream.h>
 #include <haproxy/ticks.h>
 #include <haproxy/tools.h>
+#endif
+#if MWORKER_HAPROXY >= 0x0206
+#include <haproxy/sc_strm.h>
+#include <haproxy/stconn.h>
+#elif MWORKER_HAPROXY >= 0x0204
+#include <haproxy/channel.h>
+#include <haproxy/stream_interface.h>
+#endif
 
 #if MWORKER_HAPROXY >= 0x0302
 #define SHIM_IO_HANDLER(appctx) ((appctx)->cli_ctx.io_handler)
@@ -28,28 +35,56 @@
 #define SHIM_IO_HANDLER(appctx) ((appctx)->io_handler)
 #endif
 
+#if MWORKER_HAPROXY >= 0x0206
+#define SHIM_TEXT(appctx) ((appctx)->svcctx)
+#else
+#define SHIM_TEXT(appctx) ((appctx)->ctx.cli.p0)
+#endif
+
 #if MWORKER_HAPROXY < 0x0300
 #define ring_data(ring) b_data(&(ring)->buf)
 #endif
 
+/* Prints the chunk. -1: there is no room now, it is to be tried again. */
+static int shim_print(struct appctx *appctx)
+{
+#if MWORKER_HAPROXY >= 0x0206
+	return applet_putchk(appctx, &trash);
+#else
+	struct stream_interface *si = appctx->owner;
+
+	if (ci_putchk(si_ic(si), &trash) != -1)
+		return 0;
+	si_rx_room_blk(si);
+	return -1;
+#endif
+}
+
 /* Prints the next piece of the text; 1 when there is no more. */
 static int shim_io_show_proc(struct appctx *appctx)
 {
-	struct mworker_text *text = appctx->svcctx;
+	struct mworker_text *text = SHIM_TEXT(appctx);
 	const char *piece;
 	size_t length;
+
+#if MWORKER_HAPROXY < 0x0206
+	struct stream_interface *si = appctx->owner;
+
+	if (si_ic(si)->flags & (CF_WRITE_ERROR | CF_SHUTW))
+		return 1;
+#endif
 
 	/* A keyword without a parser shows the table as well. */
 	if (!text) {
 		if (mworker_show_proc(shim_mworker, 0, &text) != MWORKER_OK)
 			return 1;
-		appctx->svcctx = text;
+		SHIM_TEXT(appctx) = text;
 	}
 	/* Half a buffer always finds room in the end. */
 	while (piece = mworker_text_peek(text, trash.size / 2, &length), length) {
 		chunk_reset(&trash);
 		chunk_memcat(&trash, piece, length);
-		if (applet_putchk(appctx, &trash) == -1)
+		if (shim_print(appctx) == -1)
 			return 0;
 		mworker_text_advance(text, length);
 	}
@@ -58,8 +93,8 @@ static int shim_io_show_proc(struct appctx *appctx)
 
 static void shim_release_show_proc(struct appctx *appctx)
 {
-	mworker_text_free(appctx->svcctx);
-	appctx->svcctx = NULL;
+	mworker_text_free(SHIM_TEXT(appctx));
+	SHIM_TEXT(appctx) = NULL;
 }
 
 static int shim_parse_show_proc(char **args, char *payload, struct appctx *appctx, void *private)
@@ -78,7 +113,7 @@ static int shim_parse_show_proc(char **args, char *payload, struct appctx *appct
 #endif
 	if (mworker_show_proc(shim_mworker, debug, &text) != MWORKER_OK)
 		return cli_err(appctx, "The process table can't be shown.\n");
-	appctx->svcctx = text;
+	SHIM_TEXT(appctx) = text;
 	return 0;
 }
 
@@ -104,10 +139,12 @@ static int shim_park_client(struct appctx *appctx)
 
 static void shim_drop_parked_client(void)
 {
+#if MWORKER_HAPROXY >= 0x0207
 	int fd = recv_fd_uxst(proc_self->ipc_fd[1]);
 
 	if (fd >= 0)
 		close(fd);
+#endif
 }
 
 static int shim_answer_failure(struct appctx *appctx, const char *why)
@@ -176,6 +213,16 @@ static int shim_io_loadstatus(struct appctx *appctx)
 
 #endif
 
+#if MWORKER_HAPROXY < 0x0204
+static struct cli_kw_list shim_cli_keywords = {{ }, {
+	{ { "@<relative pid>", NULL }, "@<relative pid> : send a command to the <relative pid> process", NULL, shim_io_show_proc, shim_release_show_proc, NULL, ACCESS_MASTER_ONLY },
+	{ { "@!<pid>", NULL },         "@!<pid>        : send a command to the <pid> process", cli_parse_default, NULL, NULL, NULL, ACCESS_MASTER_ONLY },
+	{ { "@master", NULL },         "@master        : send a command to the master process", cli_parse_default, NULL, NULL, NULL, ACCESS_MASTER_ONLY },
+	{ { "show", "proc", NULL },    "show proc      : show processes status", shim_parse_show_proc, shim_io_show_proc, shim_release_show_proc, NULL, ACCESS_MASTER_ONLY },
+	{ { "reload", NULL },          "reload         : reload haproxy", shim_parse_reload, NULL, NULL, NULL, ACCESS_MASTER_ONLY },
+	{{},}
+}};
+#else
 static struct cli_kw_list shim_cli_keywords = {{ }, {
 	{ { "@<relative pid>", NULL }, "@<relative pid>                         : send a command to the <relative pid> process", NULL, shim_io_show_proc, shim_release_show_proc, NULL, ACCESS_MASTER_ONLY },
 	{ { "@!<pid>", NULL },         "@!<pid>                                 : send a command to the <pid> process", cli_parse_default, NULL, NULL, NULL, ACCESS_MASTER_ONLY },
@@ -192,11 +239,18 @@ static struct cli_kw_list shim_cli_keywords = {{ }, {
 #endif
 	{{},}
 }};
+#endif
 
 INITCALL1(STG_REGISTER, cli_register_kw, &shim_cli_keywords);
 
+#if MWORKER_HAPROXY < 0x0204
+#define SHIM_DEFAULTS struct proxy
+#else
+#define SHIM_DEFAULTS const struct proxy
+#endif
+
 static int shim_parse_max_reloads(char **args, int section_type, struct proxy *curpx,
-                                  const struct proxy *defpx, const char *file, int linenum,
+                                  SHIM_DEFAULTS *defpx, const char *file, int linenum,
                                   char **err)
 {
 #if MWORKER_HAPROXY >= 0x0301

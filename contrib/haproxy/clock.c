@@ -4,17 +4,19 @@
  */
 #include "shim.h"
 
+#if MWORKER_HAPROXY >= 0x0204
 #include <haproxy/init.h>
 #include <haproxy/task.h>
 #include <haproxy/thread.h>
 #include <haproxy/ticks.h>
+#endif
 
 /* How often a worker tells, in milliseconds. */
 #define SHIM_TELLS_EVERY 250
 
 static struct task *shim_clock;
 
-static struct task *shim_tick(struct task *task, void *context, unsigned int state)
+static struct task *shim_tick(struct task *task, void *context, SHIM_TASK_STATE state)
 {
 	int wait;
 
@@ -26,7 +28,7 @@ static struct task *shim_tick(struct task *task, void *context, unsigned int sta
 	return task;
 }
 
-static struct task *shim_tell(struct task *task, void *context, unsigned int state)
+static struct task *shim_tell(struct task *task, void *context, SHIM_TASK_STATE state)
 {
 	mworker_worker_set_connections(shim_mworker, actconn);
 	mworker_worker_beat(shim_mworker);

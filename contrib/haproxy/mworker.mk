@@ -39,14 +39,17 @@ MWORKER_MAJOR   := $(word 1,$(subst ., ,$(MWORKER_BRANCH)))
 MWORKER_MINOR   := $(word 2,$(subst ., ,$(MWORKER_BRANCH)))
 
 # One shim for each generation of HAProxy's internals.
+MWORKER_STAY  := 2.0 2.4
 MWORKER_WAIT  := 2.6 2.8 3.0
 MWORKER_READY := 3.1 3.2 3.3 3.4 3.5
-ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_WAIT)),)
+ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_STAY)),)
+  MWORKER_SHIM := stay
+else ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_WAIT)),)
   MWORKER_SHIM := wait
 else ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_READY)),)
   MWORKER_SHIM := ready
 else
-  $(error mworker has no shim for HAProxy '$(MWORKER_VERSION)' ($(CURDIR)/VERSION); it has them for $(MWORKER_WAIT) $(MWORKER_READY). Build without USE_RUST_MWORKER)
+  $(error mworker has no shim for HAProxy '$(MWORKER_VERSION)' ($(CURDIR)/VERSION); it has them for $(MWORKER_STAY) $(MWORKER_WAIT) $(MWORKER_READY). Build without USE_RUST_MWORKER)
 endif
 
 # -Ws is always there from 3.1 on.
@@ -78,7 +81,7 @@ $(RUST_MWORKER_LIB):
 	$(cmd_MAKE) -C $(MWORKER_TOP) USE_SYSTEMD=$(MWORKER_SYSTEMD)
 
 # HAProxy's objects of the same name, made of the shims.
-src/mworker.o: $(MWORKER_DIR)/$(MWORKER_SHIM).c $(MWORKER_DEP)
+src/mworker.o: $(MWORKER_DIR)/$(MWORKER_SHIM:stay=wait).c $(MWORKER_DEP)
 	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
 
 src/mworker-shim.o: $(MWORKER_DIR)/shim.c $(MWORKER_DEP)
@@ -109,10 +112,11 @@ haproxy: $(MWORKER_OBJS) $(RUST_MWORKER_LIB)
 # definitions get another name, or a call more, and ours are appended.
 MWORKER_FILTERED = $(if $(filter 1,$(V)),,$(info $   CC      $@) @)$(MWORKER_DIR)/compile-filtered
 
-ifeq ($(MWORKER_SHIM),wait)
-src/haproxy.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_DIR)/wait-haproxy.sed $(MWORKER_DIR)/wait-haproxy.c $(CC)
+ifneq ($(filter $(MWORKER_SHIM),stay wait),)
+MWORKER_MAIN := $(MWORKER_DIR)/$(MWORKER_SHIM)-haproxy
+src/haproxy.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_MAIN).sed $(MWORKER_MAIN).c $(CC)
 src/haproxy.o: COPTS += $(MWORKER_COPTS)
-src/haproxy.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_DIR)/wait-haproxy.sed $(MWORKER_DIR)/wait-haproxy.c
+src/haproxy.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_MAIN).sed $(MWORKER_MAIN).c
 endif
 
 ifneq ($(filter $(MWORKER_BRANCH),3.1 3.2),)

@@ -11,10 +11,12 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#if MWORKER_HAPROXY >= 0x0204
 #include <haproxy/cfgparse.h>
 #include <haproxy/errors.h>
 #include <haproxy/list.h>
 #include <haproxy/tools.h>
+#endif
 
 static int shim_has_programs;
 /* The section that is being read. */
@@ -110,8 +112,6 @@ static int shim_begin_program(const char *file, int line, char **args)
 		return shim_out_of_memory(file, line);
 	}
 	shim_program->options = PROC_O_TYPE_PROG | PROC_O_START_RELOAD;
-	shim_program->uid = -1;
-	shim_program->gid = -1;
 	LIST_APPEND(&proc_list, &shim_program->list);
 	return 0;
 }
@@ -158,6 +158,7 @@ static int shim_program_option(const char *file, int line, char **args, int kwm)
 	return 0;
 }
 
+#if MWORKER_HAPROXY >= 0x0204
 static int shim_program_user(const char *file, int line, char **args)
 {
 	struct passwd *user;
@@ -202,6 +203,8 @@ static int shim_program_group(const char *file, int line, char **args)
 	return 0;
 }
 
+#endif
+
 /* A section that is wrong is not in the table. */
 static void shim_drop_program(void)
 {
@@ -231,10 +234,12 @@ int cfg_parse_program(const char *file, int linenum, char **args, int kwm)
 		errors = shim_program_command(file, linenum, args);
 	} else if (strcmp(args[0], "option") == 0) {
 		errors = shim_program_option(file, linenum, args, kwm);
+#if MWORKER_HAPROXY >= 0x0204
 	} else if (strcmp(args[0], "user") == 0) {
 		errors = shim_program_user(file, linenum, args);
 	} else if (strcmp(args[0], "group") == 0) {
 		errors = shim_program_group(file, linenum, args);
+#endif
 	} else {
 		ha_alert("parsing [%s:%d] : unknown keyword '%s' in '%s' section\n", file, linenum, args[0], "program");
 		errors = ERR_ALERT | ERR_FATAL;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#if MWORKER_HAPROXY >= 0x0204
 #include <haproxy/fd.h>
 #include <haproxy/list.h>
 #include <haproxy/proxy.h>
@@ -17,11 +18,17 @@
 #include <haproxy/task.h>
 #include <haproxy/tools.h>
 #include <haproxy/version.h>
+#endif
 
 /* Both sides have compiled the same rows in. */
+#if MWORKER_HAPROXY >= 0x0206
+#define SHIM_ROW struct mworker_row
+#else
+#define SHIM_ROW struct mworker_row_2_4
+#endif
 #define SAME(field, ours)                                                          \
 	_Static_assert(offsetof(struct mworker_proc, field) ==                      \
-	               offsetof(struct mworker_row, ours), #field " is elsewhere")
+	               offsetof(SHIM_ROW, ours), #field " is elsewhere")
 SAME(pid, pid);
 SAME(options, options);
 SAME(id, id);
@@ -30,14 +37,23 @@ SAME(path, path);
 SAME(version, version);
 SAME(ipc_fd, ipc_fd);
 SAME(reloads, reloads);
+#if MWORKER_HAPROXY >= 0x0206
 SAME(failedreloads, failedreloads);
+#else
+SAME(relative_pid, relative_pid);
+#endif
 SAME(timestamp, timestamp);
 SAME(srv, srv);
 SAME(list, list);
+#if MWORKER_HAPROXY >= 0x0204
 SAME(uid, uid);
 SAME(gid, gid);
-_Static_assert(sizeof(struct mworker_proc) == sizeof(struct mworker_row),
+_Static_assert(sizeof(struct mworker_proc) == sizeof(SHIM_ROW),
                "struct mworker_proc has another size");
+#else
+_Static_assert(sizeof(struct mworker_proc) == offsetof(SHIM_ROW, uid),
+               "struct mworker_proc has another size");
+#endif
 _Static_assert(offsetof(struct list, n) == offsetof(struct mworker_list, n) &&
                offsetof(struct list, p) == offsetof(struct mworker_list, p) &&
                sizeof(struct list) == sizeof(struct mworker_list),
@@ -57,7 +73,9 @@ _Static_assert(PROC_O_INIT == MWORKER_ROW_INIT, "options have other bits");
 struct mworker *shim_mworker;
 
 /* The row of this process. HAProxy's C reads it everywhere. */
+#if MWORKER_HAPROXY >= 0x0204
 struct mworker_proc *proc_self = NULL;
+#endif
 
 static void shim_log(void *user, int level, const char *text)
 {
@@ -84,6 +102,7 @@ static void shim_gone(void *user, struct mworker_row *row, int kind)
 
 	if (kind == MWORKER_GONE_FORMER)
 		delete_oldpid(proc->pid);
+#if MWORKER_HAPROXY >= 0x0206
 	if (kind == MWORKER_GONE_STARTING)
 		shim_load_failed();
 	if (proc->srv && (kind == MWORKER_GONE_UNBORN || kind == MWORKER_GONE_STARTING)) {
@@ -94,6 +113,7 @@ static void shim_gone(void *user, struct mworker_row *row, int kind)
 		srv_drop(proc->srv);
 		proc->srv = NULL;
 	}
+#endif
 	if (polled) {
 		fd_delete(proc->ipc_fd[0]);
 		proc->ipc_fd[0] = -1;
@@ -107,6 +127,7 @@ static void shim_crashed(void *user, const struct mworker_row *row)
 #endif
 }
 
+#if MWORKER_HAPROXY >= 0x0301
 struct shim_deferred {
 	void (*function)(void *argument);
 	void *argument;
@@ -140,6 +161,8 @@ static void shim_defer(void *user, void (*function)(void *argument), void *argum
 	task_wakeup(task, TASK_WOKEN_MSG);
 }
 
+#endif
+
 static void shim_leave(void *user, int status)
 {
 #if MWORKER_HAPROXY >= 0x0303
@@ -163,7 +186,9 @@ static void shim_init(void)
 		.log = shim_log,
 		.gone = shim_gone,
 		.crashed = shim_crashed,
+#if MWORKER_HAPROXY >= 0x0301
 		.defer = shim_defer,
+#endif
 		.leave = shim_leave,
 	};
 
@@ -282,7 +307,7 @@ void mworker_kill_max_reloads(int sig)
 }
 
 /* Gives the number of descriptors room in maxsock. Below 0: can't go on. */
-int mworker_env_to_proc_list()
+static int shim_read_table(void)
 {
 	const struct mworker_row *row = NULL;
 	size_t descriptors = 0;
@@ -296,3 +321,16 @@ int mworker_env_to_proc_list()
 	}
 	return 0;
 }
+
+#if MWORKER_HAPROXY >= 0x0206
+int mworker_env_to_proc_list()
+{
+	return shim_read_table();
+}
+#else
+void mworker_env_to_proc_list()
+{
+	if (shim_read_table() < 0)
+		exit(EXIT_FAILURE);
+}
+#endif

@@ -6,10 +6,14 @@
 
 /* HAProxy declares a function of this name, which none of its code calls. */
 #define mworker_reload haproxy_mworker_reload
+#if MWORKER_HAPROXY >= 0x0204
 #include <haproxy/api.h>
 #include <haproxy/errors.h>
 #include <haproxy/global.h>
 #include <haproxy/mworker.h>
+#else
+#include "old-headers.h"
+#endif
 #undef mworker_reload
 
 #include "mworker.h"
@@ -53,5 +57,23 @@ enum shim_load shim_load_status(void);
 
 /* Reloads that a worker may live through, -1: any number. */
 extern int max_reloads;
+
+/* What HAProxy's headers don't declare up to 2.4. */
+#if MWORKER_HAPROXY < 0x0206
+struct mworker_proc *mworker_proc_new();
+#endif
+#if MWORKER_HAPROXY < 0x0204
+void mworker_broadcast_signal(struct sig_handler *sh);
+#endif
+
+/* A task of this thread only; and the type of a task's state. */
+#if MWORKER_HAPROXY < 0x0206
+#define task_new_here() task_new(tid_bit)
+#endif
+#if MWORKER_HAPROXY < 0x0204
+#define SHIM_TASK_STATE unsigned short
+#else
+#define SHIM_TASK_STATE unsigned int
+#endif
 
 #endif

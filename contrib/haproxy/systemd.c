@@ -7,7 +7,9 @@
 
 #include "shim.h"
 
+#if MWORKER_HAPROXY >= 0x0204
 #include <haproxy/tools.h>
+#endif
 #if MWORKER_HAPROXY >= 0x0300
 #include <haproxy/systemd.h>
 #else

@@ -1,7 +1,7 @@
 /*
- * HAProxy 2.6 to 3.0: the master re-executes itself to wait, once the worker is forked
- * or the configuration refused. What else it takes is in wait-haproxy.c, which
- * sees the statics of src/haproxy.c.
+ * HAProxy 2.0 to 3.0: the master re-executes itself to wait, once the configuration
+ * is refused, and from 2.6 on once the worker is forked. What else it takes is in
+ * stay-haproxy.c and wait-haproxy.c, which see the statics of src/haproxy.c.
  */
 #include "shim.h"
 

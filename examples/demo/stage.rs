@@ -46,6 +46,9 @@ pub struct Stage {
     _ports: [Port; 2],
 }
 
+/// The worker's own CLI.
+const STATS: &str = "stats.sock";
+
 impl Stage {
     /// Starts the proxy; nothing has been waited for yet.
     pub fn set_up(subject: Subject) -> Stage {
@@ -55,7 +58,8 @@ impl Stage {
         let ports = [Port::reserve(), Port::reserve()];
         let route = |i: usize| Route { listen: ports[i].addr(), backend: backends[i].addr() };
         let routes = Routes { web: route(0), echo: route(1) };
-        let config = host.write("proxy.conf", &subject.config(&routes, Config::Good));
+        let text = subject.config(&routes, &host.path(STATS), Config::Good);
+        let config = host.write("proxy.conf", &text);
         let cli = host.master_socket();
 
         let mut timeline = Timeline::new();
@@ -90,7 +94,9 @@ impl Stage {
 
     /// Replaces the proxy's configuration.
     pub fn configure(&self, config: Config) {
-        self.proxy.host().write("proxy.conf", &self.subject.config(&self.routes, config));
+        let host = self.proxy.host();
+        let text = self.subject.config(&self.routes, &host.path(STATS), config);
+        host.write("proxy.conf", &text);
     }
 
     /// Tells the next event of the master.

@@ -100,11 +100,16 @@ impl Subject {
         }
     }
 
-    /// The text of a configuration.
-    pub fn config(&self, routes: &Routes, config: Config) -> String {
+    /// The text of a configuration, in which `stats` is the worker's own CLI, for those
+    /// who need one.
+    pub fn config(&self, routes: &Routes, stats: &Path, config: Config) -> String {
         let base = match self.kind {
             Kind::Example => example(routes),
-            Kind::Haproxy => haproxy(routes),
+            Kind::Haproxy => {
+                // One that is refused once it has bound that path leaves it with nobody behind it.
+                let stats = (!matches!(config, Config::Unbindable(_))).then_some(stats);
+                haproxy(routes, self.version, stats)
+            }
         };
         match (config, self.kind) {
             (Config::Good, _) => base,
@@ -135,22 +140,31 @@ fn example(routes: &Routes) -> String {
     format!("{}{}", line(&routes.web), line(&routes.echo))
 }
 
-fn haproxy(routes: &Routes) -> String {
+fn haproxy(routes: &Routes, version: (u32, u32), stats: Option<&Path>) -> String {
     let Routes { web, echo } = routes;
     // A kept connection ends with the response to its next request, not while that request
-    // is under way; and none is kept to the backend, so that what an old worker has open is
-    // what its clients have open.
+    // is under way; earlier versions know no such thing, and keep none. And none is kept to
+    // the backend, so that what an old worker has open is what its clients have open.
+    let (close, global) = if version >= (2, 5) {
+        ("option idle-close-on-response\n    option http-server-close", String::new())
+    } else {
+        // Only with it a new worker gets the listeners of the old one.
+        let line =
+            |path: &Path| format!("    stats socket {} expose-fd listeners\n", path.display());
+        ("option httpclose", stats.map(line).unwrap_or_default())
+    };
+    // 2.0.0 leaves connections of mode tcp half open until they have been silent for so long.
+    let patience = if version >= (2, 4) { "" } else { "    timeout server 2s\n" };
     format!(
         "global
     maxconn 500
-defaults
+{global}defaults
     timeout connect 10s
     timeout client 60s
     timeout server 60s
 frontend web
     mode http
-    option idle-close-on-response
-    option http-server-close
+    {close}
     bind {}
     default_backend origin
 backend origin
@@ -158,7 +172,7 @@ backend origin
     server one {}
 listen echo
     mode tcp
-    bind {}
+{patience}    bind {}
     server one {}
 ",
         web.listen, web.backend, echo.listen, echo.backend

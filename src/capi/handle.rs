@@ -42,6 +42,10 @@ pub struct MasterSide {
     pub whole_table: Option<Vec<u8>>,
     /// After the fork, in a worker whose host's own code takes over.
     pub page: Option<&'static Page>,
+    /// This image only waits (HAProxy up to 3.0).
+    pub waits: bool,
+    /// A former image's record, of which isn't known yet whether it is the last's.
+    pub unproven: Option<String>,
 }
 
 /// A worker, with the host's callbacks.

@@ -7,19 +7,23 @@ use super::list::Row;
 use super::master::{IN_MASTER, IN_WORKER, read_table};
 use crate::core::handover;
 use crate::core::lifecycle::Event;
+use crate::core::record::Record;
 use crate::core::reexec;
+use crate::core::table::{OutOfMemory, Table};
 use crate::sys::environment;
 use crate::sys::exec::c_strings;
 use crate::sys::limits::OpenFiles;
 use crate::sys::signal_safe::Program;
 use crate::sys::signals::{self, Set};
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::io;
 use std::ptr::NonNull;
 
 /// Sets the command line that next images are started with: `argv` (not NULL,
 /// ends with NULL; copied) as the first start got it, without what masters add
-/// to it, and the address that `-x` named, or NULL. Masters.
+/// to it, and where listeners are to be asked for, or NULL: up to 2.4 the path
+/// of a stats socket, later "/dev/null" if `-x` named that, as all else is
+/// known. Masters.
 ///
 /// # Safety
 /// `mw` is NULL or a handle, `argv` such an array, `listeners_from` NULL or a C
@@ -38,8 +42,8 @@ pub unsafe extern "C" fn mworker_set_argv(
                 return Err(Failure::invalid("argv is NULL or empty"));
             }
             side.master.boot.argv = argv;
-            let from = host::text(listeners_from);
-            side.master.boot.no_listeners = from.as_bytes() == reexec::NO_LISTENERS;
+            let from = (!listeners_from.is_null()).then(|| CStr::from_ptr(listeners_from));
+            side.master.boot.listeners_from = from.map(|from| from.to_bytes().to_vec());
             Ok(OK)
         })
     }
@@ -121,6 +125,40 @@ pub unsafe extern "C" fn mworker_read_table(mw: *mut Handle, descriptors: *mut u
             if !descriptors.is_null() {
                 *descriptors = count;
             }
+            Ok(OK)
+        })
+    }
+}
+
+/// Takes over from a former master of HAProxy 1.8, which hands over the `count`
+/// PIDs after `-sf` only (`pids`: not NULL unless `count` is 0): makes rows of
+/// those that are children, and of the master. For hosts whose table the library
+/// keeps. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle, `pids` an array of `count`; the process has one
+/// thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_take_over_pids(
+    mw: *mut Handle,
+    pids: *const c_int,
+    count: usize,
+) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            if pids.is_null() && count > 0 {
+                return Err(Failure::invalid("pids is NULL"));
+            }
+            let pids = if count == 0 { &[] } else { std::slice::from_raw_parts(pids, count) };
+            if let Some(text) = side.unproven.take() {
+                let (record, fresh) = Record::read(&text, &reexec::beside_pids(pids));
+                side.master.take_record(record, fresh);
+            }
+            // What the user gives at a first start are no children.
+            let pids = if side.after_reload { pids } else { &[] };
+            side.master.take_over_pids(pids, side.waits)?;
+            side.master.ensure_master(side.after_reload).map_err(|_| OutOfMemory)?;
             Ok(OK)
         })
     }
@@ -281,7 +319,12 @@ pub unsafe extern "C" fn mworker_guard_load(mw: *mut Handle) -> c_int {
     // SAFETY: by the caller's promise.
     unsafe {
         enter_master(mw, |side| {
+            let master = &side.master;
             let former = match (&side.whole_table, side.after_reload) {
+                // What mworker_take_over_pids() has made is all there is.
+                _ if side.after_reload && !master.generation().hands_over_table() => {
+                    Some(handover::write(&master.table, master.generation())?)
+                }
                 (_, false) => None,
                 (Some(whole), true) => Some(whole.clone()),
                 (None, true) => Some(environment::get(c"HAPROXY_PROCESSES").unwrap_or_default()),
@@ -316,6 +359,44 @@ pub unsafe extern "C" fn mworker_fork_process(mw: *mut Handle) -> c_int {
             }
         })
     }
+}
+
+/// Forks a worker of HAProxy 1.8, number `relative_pid` (from 1 on) of this
+/// start, and makes its row. Returns the PID in the master, 0 in the worker (see
+/// mworker_fork()), or MWORKER_ERR_SYSTEM; then mworker_refused() is due.
+/// Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle; the process has one thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_fork_new(mw: *mut Handle, relative_pid: c_int) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            let MasterSide { master, page, .. } = side;
+            let failed = |e| Failure::system("can't fork a worker", &e);
+            if let Some(its) =
+                master.fork_new_worker(relative_pid, |_, page| page).map_err(failed)?
+            {
+                *page = its;
+                return Ok(0);
+            }
+            let forked = master.table.rows().last().map_or(-1, |(_, p)| p.pid);
+            Ok(forked)
+        })
+    }
+}
+
+/// Ends the workers and programs that this image has forked, and waits for their
+/// end: not all that belong together could be. They count as never forked;
+/// mworker_refused() is due. Up to 3.0. Masters.
+///
+/// # Safety
+/// `mw` is NULL or a handle; the process has one thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_stop_new(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe { enter_master(mw, |side| done(|| side.master.stop_new())) }
 }
 
 /// Forks the process of the worker's row that has none yet. Returns

@@ -39,7 +39,8 @@ pub struct Host {
     /// messages, process table and rules are used.
     pub haproxy: c_uint,
     /// NULL: the library keeps the process table. In HAProxy: its `proc_list`,
-    /// which then is the table; it has to outlive the handle.
+    /// which then is the table; it has to outlive the handle. Its rows are
+    /// struct mworker_row, up to 2.4 struct mworker_row_2_4.
     pub table: *mut List,
     /// Handed to every callback.
     pub user: *mut c_void,

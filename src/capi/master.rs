@@ -4,7 +4,7 @@ use super::error::{ERR_BUSY, ERR_HANDOVER, ERR_INVALID, ERR_LEAVING, ERR_SYSTEMD
 use super::guard::guard;
 use super::handle::{Handle, MasterSide, Side, WorkerSide, done, enter, enter_master};
 use super::host::{self, Host, LOG_ALERT, LOG_NOTICE, LOG_WARNING};
-use super::list::ListTable;
+use super::list::{Layout, ListTable};
 use crate::core::handover::Error as HandoverError;
 use crate::core::lifecycle::{Event, Hardness, Refusal};
 use crate::core::process::{Process, options};
@@ -97,14 +97,16 @@ pub unsafe extern "C" fn mworker_new(host: *const Host, out: *mut *mut Handle) -
 unsafe fn new_handle(host: *const Host) -> Result<Handle, Failure> {
     // SAFETY: by the caller's promise.
     let described = unsafe { host::describe(host) }?;
+    let generation = described.host.generation();
+    let layout = Layout::of(generation);
     let table = match described.table {
-        // SAFETY: the host's list outlives the handle, by its contract.
-        Some(head) => unsafe { ListTable::of_host(head) },
-        None => ListTable::own(),
+        // SAFETY: the host's list outlives the handle and has that generation's
+        // rows, by its contract.
+        Some(head) => unsafe { ListTable::of_host(head, layout) },
+        None => ListTable::own(layout),
     };
     // SAFETY: a master has one thread.
     let after_reload = unsafe { environment::get(c"HAPROXY_MWORKER_REEXEC") }.is_some();
-    let generation = described.host.generation();
     let inherited = fd::Inherited::snapshot();
     let mut master = crate::sys::master::Master::new(
         described.host,
@@ -114,15 +116,20 @@ unsafe fn new_handle(host: *const Host) -> Result<Handle, Failure> {
         &described.version,
         inherited,
     );
-    let mut whole_table = None;
+    // SAFETY: as above.
+    let waits = unsafe { environment::get(c"HAPROXY_MWORKER_WAIT_ONLY") }.is_some();
+    let (mut whole_table, mut unproven) = (None, None);
     // SAFETY: as above.
     if let Some(record) = unsafe { environment::get(c"MWORKER_STATE") } {
         // SAFETY: as above.
         unsafe { environment::remove(STATE) };
-        if after_reload {
+        let record = String::from_utf8_lossy(&record).into_owned();
+        if after_reload && !generation.hands_over_table() {
+            unproven = Some(record);
+        } else if after_reload {
             // SAFETY: as above.
             let beside = unsafe { environment::get(c"HAPROXY_PROCESSES") }.unwrap_or_default();
-            let (record, fresh) = Record::read(&String::from_utf8_lossy(&record), &beside);
+            let (record, fresh) = Record::read(&record, &beside);
             // SAFETY: only the former image gives such descriptors.
             whole_table = unsafe { master.take_record(record, fresh) };
         }
@@ -136,6 +143,8 @@ unsafe fn new_handle(host: *const Host) -> Result<Handle, Failure> {
         original_mask: None,
         whole_table,
         page: None,
+        waits,
+        unproven,
     }))))
 }
 
@@ -447,7 +456,7 @@ pub(super) unsafe fn read_table(side: &mut MasterSide) -> Result<usize, Failure>
     let text = unsafe { environment::get(c"HAPROXY_PROCESSES") };
     let text = side.whole_table.take().or(text);
     let descriptors = match text {
-        Some(text) => side.master.take_over(&text)?,
+        Some(text) => side.master.take_over(&text, side.waits)?,
         None => 0,
     };
     // SAFETY: by the caller's promise.

@@ -22,7 +22,7 @@ pub use figures::*;
 pub use handle::Handle;
 pub use haproxy::*;
 pub use host::{Host, LOG_ALERT, LOG_NOTICE, LOG_WARNING};
-pub use list::{List, Row};
+pub use list::{List, Row, RowOf24};
 pub use master::*;
 pub use notify::*;
 pub use rows::*;

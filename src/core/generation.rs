@@ -31,6 +31,17 @@ pub enum RowFormat {
     V2_8,
 }
 
+/// How the log is worded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Words {
+    /// "Current worker 42 left with exit code 1"
+    V1_8,
+    /// "Current worker #1 (42) exited with code 1 (Exit)"
+    V2_0,
+    /// "Current worker (42) exited with code 1 (Exit)"
+    V2_6,
+}
+
 impl Generation {
     /// A host that is not HAProxy.
     pub const NATIVE: Self = Self(u16::MAX);
@@ -119,19 +130,26 @@ impl Generation {
         self.hands_over_load_status()
     }
 
-    /// Old listeners are asked of the current worker by `-x sockpair@<fd>`.
+    /// Old listeners are asked of the current worker by `-x sockpair@<fd>`;
+    /// earlier ones by `-x` with the path of its stats socket.
     pub const fn asks_worker_for_listeners(self) -> bool {
         self.since(2, 5)
+    }
+
+    /// One start may have several workers (`nbproc`), each with a number, which
+    /// rows and `show proc` have.
+    pub const fn has_relative_pids(self) -> bool {
+        !self.since(2, 5)
+    }
+
+    /// The process table goes over the exec. Earlier only PIDs do, after `-sf`.
+    pub const fn hands_over_table(self) -> bool {
+        self.since(1, 9)
     }
 
     /// Programs are part of the table.
     pub const fn has_programs(self) -> bool {
         !self.since(3, 3)
-    }
-
-    /// `show proc` has the column `<relative PID>`.
-    pub const fn shows_relative_pid(self) -> bool {
-        !self.since(2, 5)
     }
 
     /// `show proc` says how many reloads failed.
@@ -153,6 +171,29 @@ impl Generation {
     /// RELOADING has MONOTONIC_USEC with it.
     pub const fn notifies_monotonic(self) -> bool {
         self.since(3, 0)
+    }
+
+    /// The words of the log.
+    pub const fn words(self) -> Words {
+        if self.since(2, 5) {
+            Words::V2_6
+        } else if self.since(1, 9) {
+            Words::V2_0
+        } else {
+            Words::V1_8
+        }
+    }
+
+    /// A current worker that leaves with a code of its own is a warning, and
+    /// only one that was killed an alert.
+    pub const fn warns_of_exit_codes(self) -> bool {
+        self.since(2, 4)
+    }
+
+    /// The master leaves with the status of the last child, not with the first
+    /// of a current one that has to be told on.
+    pub const fn leaves_with_last_status(self) -> bool {
+        !self.since(1, 9)
     }
 
     /// A worker's unexpected death is called a bug.

@@ -100,7 +100,7 @@ fn parse_row(text: &[u8]) -> Result<Row<'_>, &'static str> {
             }
             b"rpid" => {
                 uncounted = true;
-                continue;
+                &mut process.relative_pid
             }
             b"pid" => &mut process.pid,
             b"fd" => &mut process.ipc_fd[0],
@@ -160,6 +160,7 @@ pub fn read<T: Table>(
                 if row.uncounted || generation.counts_reloads_on_reading() {
                     row.process.reloads = row.process.reloads.saturating_add(1);
                 }
+                row.process.relative_pid = relative_pid(&row.process, generation);
                 rows.try_reserve(1).map_err(|_| OutOfMemory)?;
                 rows.push(row);
             }
@@ -179,6 +180,15 @@ pub fn read<T: Table>(
     }
     mark_leaving(table, generation);
     Ok(report)
+}
+
+/// Later masters have one worker at a time, and no number for it.
+fn relative_pid(process: &Process, generation: Generation) -> i32 {
+    if generation.has_relative_pids() && process.is(options::WORKER) {
+        process.relative_pid.max(1)
+    } else {
+        0
+    }
 }
 
 /// Sets LEAVING on the children that a newer worker has replaced, or will.
@@ -278,8 +288,7 @@ fn write_row(out: &mut Vec<u8>, p: &Process, id: &[u8], version: &[u8], format: 
     }
     field(format_args!(";pid={}", p.pid));
     if matches!(format, RowFormat::V1_9 | RowFormat::V2_0) {
-        // One process of its kind: the relative PID of a worker is 1.
-        field(format_args!(";rpid={}", i32::from(p.is(options::WORKER))));
+        field(format_args!(";rpid={}", p.relative_pid));
     }
     field(format_args!(";reloads={}", p.reloads));
     if matches!(format, RowFormat::V2_6 | RowFormat::V2_8) {
@@ -380,6 +389,27 @@ mod tests {
         assert_eq!(taken("|type=m;fd=6;pid=1", V3_0), (vec![6], Some([-1, -1])));
         assert_eq!(taken("|type=m;fd=-1;cfd=-1;pid=1", V3_0), (vec![], Some([-1, -1])));
         assert_eq!(taken("|type=w;fd=6;pid=1", V3_0), (vec![], Some([6, -1])), "no master");
+    }
+
+    #[test]
+    fn workers_of_one_start_keep_their_numbers() {
+        let text = "|type=m;fd=-1;pid=1;rpid=0;reloads=3;timestamp=9;id=;version=\
+                    |type=w;fd=5;pid=11;rpid=2;reloads=0;timestamp=9;id=;version=2.0";
+        let v2_4 = Generation::haproxy(2, 4);
+        let numbers = |text, generation| {
+            let (table, _) = read_all(text, generation);
+            table.rows().map(|(_, p)| p.relative_pid).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(text, v2_4), [0, 2]);
+        assert_eq!(numbers(text, V3_0), [0, 0]);
+        // From a later master, which has one worker at a time.
+        assert_eq!(numbers("|type=m;pid=1|type=w;pid=11|type=e;pid=12", v2_4), [0, 1, 0]);
+        let (table, _) = read_all(text, v2_4);
+        let written = write(&table, v2_4).expect("memory");
+        assert_eq!(
+            String::from_utf8_lossy(&written),
+            text.replace("reloads=3", "reloads=4").replace("reloads=0", "reloads=1")
+        );
     }
 
     #[test]

@@ -58,12 +58,23 @@ pub struct Process {
     pub failed_reloads: i32,
     /// When it was started, in seconds since 1970, cut to 32 bits as HAProxy does.
     pub timestamp: i32,
+    /// Which of the workers of one start it is, from 1 on (HAProxy up to 2.4,
+    /// which has `nbproc`); else 0.
+    pub relative_pid: i32,
 }
 
 impl Default for Process {
     /// A process that is not there yet.
     fn default() -> Self {
-        Self { pid: -1, options: 0, ipc_fd: [-1, -1], reloads: 0, failed_reloads: 0, timestamp: -1 }
+        Self {
+            pid: -1,
+            options: 0,
+            ipc_fd: [-1, -1],
+            reloads: 0,
+            failed_reloads: 0,
+            timestamp: -1,
+            relative_pid: 0,
+        }
     }
 }
 

@@ -5,8 +5,9 @@
 
 use super::generation::Generation;
 use super::handover;
-use super::lifecycle::{ExecKind, Hardness};
+use super::lifecycle::{ExecKind, Hardness, keep_in_service};
 use super::notify;
+use super::process::Pid;
 use super::record::{Record, STATE};
 use super::room;
 use super::table::{OutOfMemory, PlainTable, Table};
@@ -111,15 +112,17 @@ fn pid_of(text: &[u8]) -> Option<i32> {
 pub struct Request<'a> {
     /// The first start's command line, stripped.
     pub argv: &'a [Vec<u8>],
-    /// The user said `-x /dev/null`, so every next start has to.
-    pub no_listeners: bool,
+    /// What `-x` is to name: [`NO_LISTENERS`] if the user did, so that every next
+    /// start does; up to 2.4 the path of a stats socket.
+    pub listeners_from: Option<&'a [u8]>,
     /// The environment to hand on, each `NAME=value`.
     pub environment: &'a [Vec<u8>],
     /// What for.
     pub kind: ExecKind,
     /// How the last load ended.
     pub load_status: Option<bool>,
-    /// The whole table, as [`handover::write`] makes it.
+    /// The whole table, as [`handover::write`] makes it; empty where it isn't
+    /// handed over.
     pub processes: &'a [u8],
     /// What arguments and environment may take together, see [`room::arguments`].
     pub room: usize,
@@ -150,7 +153,7 @@ pub fn plan<T: Table>(
     request: &Request<'_>,
 ) -> Result<Plan, OutOfMemory> {
     let (longest, for_pids) = shares(table, generation, request);
-    let all = pids_to_tell(table, request.kind);
+    let all = pids_to_tell(table, generation, request.kind);
     let count = all.len();
     let pids = room::youngest(all.into_iter(), for_pids);
     let mut record = request.record.clone();
@@ -161,7 +164,13 @@ pub fn plan<T: Table>(
     };
     let cut;
     let mut processes = request.processes;
-    if processes.len() > longest {
+    let beside;
+    if !generation.hands_over_table() {
+        let serving = table.rows().filter(|(_, p)| p.is_in_service()).count();
+        record.serving = u32::try_from(serving).ok();
+        beside = pids.join(&b' ');
+        processes = &beside;
+    } else if processes.len() > longest {
         cut = handover::newest(table, processes, longest)?;
         processes = &cut;
     }
@@ -195,7 +204,7 @@ const MARGIN: usize = 64;
 
 /// How many bytes the table may be long, and what the PIDs may cost.
 fn shares<T: Table>(table: &T, generation: Generation, request: &Request<'_>) -> (usize, usize) {
-    let pids = pids_to_tell(table, request.kind);
+    let pids = pids_to_tell(table, generation, request.kind);
     let others = room::total(&next_argv(table, generation, request, Vec::new()))
         .saturating_add(room::total(&next_environment(generation, request, request.record, b"")))
         .saturating_add(MARGIN);
@@ -207,15 +216,34 @@ fn shares<T: Table>(table: &T, generation: Generation, request: &Request<'_>) ->
 }
 
 /// The arguments that name who is to leave, with the age of each and its cost.
-fn pids_to_tell<T: Table>(table: &T, kind: ExecKind) -> Vec<(i32, usize, Vec<u8>)> {
-    if kind == ExecKind::Wait {
+/// Where they are all that the next image is told, those in service come first, as
+/// HAProxy 1.8 has it.
+fn pids_to_tell<T: Table>(
+    table: &T,
+    generation: Generation,
+    kind: ExecKind,
+) -> Vec<(i32, usize, Vec<u8>)> {
+    if names_nobody(generation, kind) {
         return Vec::new();
     }
-    let targets = table.rows().filter_map(|(_, p)| Some((p.reloads, p.target()?)));
+    let mut targets: Vec<(i32, Pid, bool)> = table
+        .rows()
+        .filter_map(|(_, p)| Some((p.reloads, p.target()?, p.is_in_service())))
+        .collect();
+    if !generation.hands_over_table() {
+        targets.sort_by_key(|(_, _, serves)| !serves);
+    }
     targets
+        .into_iter()
+        .map(|(age, pid, _)| (age, pid))
         .map(|(age, pid)| (age, pid.to_string().into_bytes()))
         .map(|(age, text)| (age, room::cost(text.len()), text))
         .collect()
+}
+
+/// Who waits has a table that names everybody.
+fn names_nobody(generation: Generation, kind: ExecKind) -> bool {
+    kind == ExecKind::Wait && generation.hands_over_table()
 }
 
 /// What a load that takes longer than `timeout` microseconds ends with, planned
@@ -233,12 +261,19 @@ pub fn overdue_load(
     timeout: u64,
     now: i64,
 ) -> Result<Option<(PlainTable, Record)>, OutOfMemory> {
-    if !generation.waits_after_success() {
+    if generation.has_ready_handshake() {
         return Ok(None);
     }
     let mut table = PlainTable::default();
     handover::read(text, generation, &mut table)?;
-    table.for_each(|p| p.failed_reloads = p.failed_reloads.saturating_add(1));
+    table.for_each(|p| {
+        p.failed_reloads = p.failed_reloads.saturating_add(1);
+        if generation.counts_reloads_on_reading() {
+            // The image that waits counts as well.
+            p.reloads = p.reloads.saturating_sub(1);
+        }
+    });
+    keep_in_service(&mut table);
     let mut record = record.clone();
     let end = now.saturating_add(i64::try_from(timeout / 1_000_000).unwrap_or(i64::MAX));
     record.fail(end, &texts::why_load_overdue(timeout));
@@ -277,15 +312,21 @@ fn next_argv<T: Table>(
     };
     // Right after the program, in case there is a "--".
     let mut argv = vec![program];
-    let mut listeners_from = request.no_listeners.then(|| NO_LISTENERS.to_vec());
-    if let ExecKind::Reload(hardness) = request.kind {
+    let asks = generation.asks_worker_for_listeners();
+    let mut listeners_from =
+        request.listeners_from.filter(|from| !asks || *from == NO_LISTENERS).map(<[u8]>::to_vec);
+    if !names_nobody(generation, request.kind) {
+        let hardness = match request.kind {
+            ExecKind::Reload(hardness) => hardness,
+            ExecKind::Wait => Hardness::Soft,
+        };
         let option = if hardness == Hardness::Hard { b"-st" } else { b"-sf" };
         let any = table.rows().any(|(_, p)| p.target().is_some());
         if any {
             argv.push(option.to_vec());
             argv.extend(pids);
         }
-        if !request.no_listeners && generation.asks_worker_for_listeners() {
+        if asks && listeners_from.is_none() {
             listeners_from =
                 current_worker_fd(table).map(|fd| format!("sockpair@{fd}").into_bytes());
         }
@@ -331,8 +372,16 @@ fn next_environment(
         }
     }
     set(STATE, record.write(processes).as_bytes());
-    set(PROCESSES, processes);
+    if generation.hands_over_table() {
+        set(PROCESSES, processes);
+    }
     environment
+}
+
+/// What the record stands beside where PIDs are all that is handed over.
+pub fn beside_pids(pids: &[i32]) -> Vec<u8> {
+    let texts: Vec<Vec<u8>> = pids.iter().map(|pid| pid.to_string().into_bytes()).collect();
+    texts.join(&b' ')
 }
 
 /// The name of a `NAME=value`.
@@ -378,7 +427,7 @@ mod tests {
         let table = table();
         let request = Request {
             argv: &strings(argv),
-            no_listeners,
+            listeners_from: no_listeners.then_some(NO_LISTENERS),
             environment: &strings(&["A=1", "HAPROXY_LOAD_SUCCESS=1", "HAPROXY_PROCESSES=old"]),
             kind,
             load_status: Some(false),
@@ -392,7 +441,7 @@ mod tests {
     fn waiting(table: &PlainTable, generation: Generation, processes: &[u8]) -> Plan {
         let request = Request {
             argv: &strings(&["p"]),
-            no_listeners: false,
+            listeners_from: None,
             environment: &[],
             kind: ExecKind::Wait,
             load_status: None,
@@ -422,7 +471,7 @@ mod tests {
         table.append(process, b"echo", b"3.2").expect("memory");
         let request = Request {
             argv: &strings(&["p"]),
-            no_listeners: true,
+            listeners_from: Some(NO_LISTENERS),
             environment: &[],
             kind: ExecKind::Reload(Hardness::Soft),
             load_status: None,
@@ -432,6 +481,45 @@ mod tests {
         };
         let plan = plan(&table, Generation::haproxy(3, 3), &request).expect("memory");
         assert_eq!(plan.argv.get(..5), Some(&*strings(&["p", "-sf", "20", "21", "30"])));
+    }
+
+    #[test]
+    fn up_to_2_4_listeners_come_from_the_stats_socket() {
+        let request = Request {
+            argv: &strings(&["p", "-W"]),
+            listeners_from: Some(b"/run/stats"),
+            environment: &[],
+            kind: ExecKind::Wait,
+            load_status: None,
+            processes: b"",
+            room: ROOM,
+            record: &Record::default(),
+        };
+        let argv = |kind, (major, minor)| {
+            let request = Request { kind, ..request };
+            plan(&table(), Generation::haproxy(major, minor), &request).expect("memory").argv
+        };
+        let soft = ExecKind::Reload(Hardness::Soft);
+        let with_pids = |x: &str| strings(&["p", "-sf", "20", "21", "-x", x, "-W"]);
+        assert_eq!(argv(soft, (2, 4)), with_pids("/run/stats"));
+        // It reads no configuration that would name it.
+        assert_eq!(argv(ExecKind::Wait, (2, 4)), strings(&["p", "-x", "/run/stats", "-W"]));
+        assert_eq!(argv(soft, (3, 0)), with_pids("sockpair@10"));
+        assert_eq!(argv(ExecKind::Wait, (3, 0)), strings(&["p", "-W"]));
+    }
+
+    #[test]
+    fn of_1_8_the_next_image_is_told_pids_only() {
+        let plan = waiting(&table(), Generation::haproxy(1, 8), b"");
+        assert_eq!(plan.argv, strings(&["p", "-sf", "21", "20"]), "who serves is first");
+        let names: Vec<_> = plan.environment.iter().map(|v| name_of(v)).collect();
+        assert_eq!(names, [REEXEC.as_bytes(), WAIT_ONLY.as_bytes(), STATE.as_bytes()]);
+        let state = plan.environment.last().map(|v| String::from_utf8_lossy(v).into_owned());
+        let state = state.expect("a record");
+        let (_, state) = state.split_once('=').expect("a value");
+        let (record, fresh) = Record::read(state, &beside_pids(&[21, 20]));
+        assert_eq!((record.serving, fresh), (Some(1), true));
+        assert!(!Record::read(state, &beside_pids(&[21])).1, "one of HAProxy's own was between");
     }
 
     #[test]
@@ -478,7 +566,7 @@ mod tests {
         let planned = |kind, room| {
             let request = Request {
                 argv: &strings(&["p", "-W"]),
-                no_listeners: false,
+                listeners_from: None,
                 environment: &strings(&["A=1"]),
                 kind,
                 load_status: None,
@@ -521,7 +609,7 @@ mod tests {
         let environment = |generation| {
             let request = Request {
                 argv: &strings(&["p"]),
-                no_listeners: false,
+                listeners_from: None,
                 environment: &strings(&left),
                 kind: ExecKind::Reload(Hardness::Soft),
                 load_status: None,

@@ -127,14 +127,14 @@ impl Page<'_> {
 
     fn child(&mut self, p: &Process, kind: &str, version: &[u8]) {
         let relative = match (p.is(options::PROGRAM), p.is(options::LEAVING)) {
-            (true, _) => "-",
-            (false, true) => "[was: 1]",
-            (false, false) => "1",
+            (true, _) => "-".into(),
+            (false, true) => format!("[was: {}]", p.relative_pid),
+            (false, false) => p.relative_pid.to_string(),
         };
         let version = String::from_utf8_lossy(version);
         let reloads = p.reloads.to_string();
         let uptime = self.uptime(p);
-        let columns = [kind, relative, &reloads, &uptime, &version];
+        let columns = [kind, &relative, &reloads, &uptime, &version];
         let pid = p.pid.to_string();
         self.line("", 15, &pid, columns, self.descriptors(p));
     }
@@ -154,7 +154,7 @@ impl Page<'_> {
         // Writing into a String can't fail.
         let out = &mut self.out;
         let _ = write!(out, "{mark}{pid:<width$} {kind:<15} ");
-        if self.generation.shows_relative_pid() {
+        if self.generation.has_relative_pids() {
             let _ = write!(out, "{relative:<15} ");
         }
         let _ = write!(out, "{reloads:<15} {uptime:<15} {version:<15}");
@@ -197,7 +197,7 @@ mod tests {
             let worker = Process { pid: 100 + pid, options, reloads: old - pid, ..base };
             table.append(worker, b"", b"3.0").expect("memory");
         }
-        let worker = Process { pid: 50, options: options::WORKER, ..base };
+        let worker = Process { pid: 50, options: options::WORKER, relative_pid: 1, ..base };
         table.append(worker, b"", b"3.0").expect("memory");
         table
     }
@@ -216,6 +216,35 @@ mod tests {
 50              worker          0               1d01h01m01s     3.0            \n\
 # old workers\n\
 100             worker          1               1d01h01m01s     3.0            \n\
+# programs\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn as_haproxy_2_4_prints_it() {
+        let mut table = table(0);
+        for (pid, options, relative_pid, reloads) in
+            [(51, options::WORKER, 2, 0), (40, options::WORKER | options::LEAVING, 2, 1)]
+        {
+            let process = Process {
+                pid,
+                options,
+                relative_pid,
+                reloads,
+                timestamp: 1_000,
+                ..Process::default()
+            };
+            table.append(process, b"", b"2.4").expect("memory");
+        }
+        let text = text(&table, Generation::haproxy(2, 4), &request(false));
+        let expected = "\
+#<PID>          <type>          <relative PID>  <reloads>       <uptime>        <version>      \n\
+1               master          0               7               1d01h01m01s     3.0            \n\
+# workers\n\
+50              worker          1               0               1d01h01m01s     3.0            \n\
+51              worker          2               0               1d01h01m01s     2.4            \n\
+# old workers\n\
+40              worker          [was: 2]        1               1d01h01m01s     2.4            \n\
 # programs\n";
         assert_eq!(text, expected);
     }

@@ -1,6 +1,7 @@
 //! What is told to people in the log. Wire texts of HAProxy's where it has one:
 //! people and scripts search logs for them.
 
+use super::generation::Words;
 use super::process::Pid;
 use super::signal::Ending;
 
@@ -15,14 +16,57 @@ pub enum Level {
     Alert,
 }
 
-pub(super) fn reloading(product: &str, hard: bool) -> String {
-    format!("Reloading {product}{}", if hard { " (hard-reload)" } else { "" })
+/// A process of the table, as the log names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named {
+    pub pid: Pid,
+    /// Which of the workers of one start.
+    pub relative: i32,
+    pub words: Words,
+}
+
+impl Named {
+    fn exited(self, kind: &str, end: &Ending) -> String {
+        let Self { pid, relative, words } = self;
+        match words {
+            Words::V1_8 => format!("{kind} {pid} left with exit code {}", end.code),
+            Words::V2_0 => {
+                format!("{kind} #{relative} ({pid}) exited with code {} ({})", end.code, end.reason)
+            }
+            Words::V2_6 => format!("{kind} ({pid}) exited with code {} ({})", end.code, end.reason),
+        }
+    }
+}
+
+pub(super) fn reloading(product: &str, hard: bool, words: Words) -> (Level, String) {
+    match words {
+        Words::V2_6 => {
+            let hard = if hard { " (hard-reload)" } else { "" };
+            (Level::Notice, format!("Reloading {product}{hard}"))
+        }
+        Words::V1_8 | Words::V2_0 => (Level::Warning, REEXECUTING.to_owned()),
+    }
+}
+
+const REEXECUTING: &str = "Reexecuting Master process";
+
+/// The new configuration is refused, and the next image waits.
+pub(super) const fn load_failure(words: Words) -> &'static str {
+    match words {
+        Words::V2_6 => "Loading failure!",
+        Words::V1_8 | Words::V2_0 => "Reexecuting Master process in waitpid mode",
+    }
 }
 
 pub(super) const LEAVING: &str = "Exiting Master process...";
 pub(super) const LOAD_SUCCESS: &str = "Loading success.";
-pub(super) const LOAD_FAILURE: &str = "Loading failure!";
-pub(super) const EXIT_ON_FAILURE: &str = "exit-on-failure: killing every processes with SIGTERM";
+
+pub(super) const fn exit_on_failure(words: Words) -> &'static str {
+    match words {
+        Words::V1_8 => "exit-on-failure: killing every workers with SIGTERM",
+        Words::V2_0 | Words::V2_6 => "exit-on-failure: killing every processes with SIGTERM",
+    }
+}
 
 pub(super) fn unexpected_death(product: &str) -> String {
     format!(
@@ -33,20 +77,23 @@ pub(super) fn unexpected_death(product: &str) -> String {
     )
 }
 
-pub(super) fn unknown_exited(pid: i32, end: &Ending) -> String {
-    format!("Process {pid} exited with code {} ({})", end.code, end.reason)
+pub(super) fn unknown_exited(pid: i32, end: &Ending, words: Words) -> String {
+    match words {
+        Words::V1_8 => format!("Worker {pid} left with exit code {}", end.code),
+        _ => format!("Process {pid} exited with code {} ({})", end.code, end.reason),
+    }
 }
 
-pub(super) fn current_worker_exited(pid: Pid, end: &Ending) -> String {
-    format!("Current worker ({pid}) exited with code {} ({})", end.code, end.reason)
+pub(super) fn current_worker_exited(worker: Named, end: &Ending) -> String {
+    worker.exited("Current worker", end)
 }
 
 pub(super) fn current_program_exited(id: &str, pid: Pid, end: &Ending) -> String {
     format!("Current program '{id}' ({pid}) exited with code {} ({})", end.code, end.reason)
 }
 
-pub(super) fn former_worker_exited(pid: Pid, end: &Ending, exceeded: Option<u32>) -> String {
-    let head = format!("Former worker ({pid}) exited with code {} ({})", end.code, end.reason);
+pub(super) fn former_worker_exited(worker: Named, end: &Ending, exceeded: Option<u32>) -> String {
+    let head = worker.exited("Former worker", end);
     match exceeded {
         Some(max) => format!("{head}, as it exceeds max reloads ({max})"),
         None => head,
@@ -142,8 +189,11 @@ pub(super) fn status_restarting(count: u32, limit: u32) -> String {
     format!("Starting a new worker ({count} of {limit}).")
 }
 
-pub(super) fn all_left(status: i32) -> String {
-    format!("All workers exited. Exiting... ({status})")
+pub(super) fn all_left(status: i32, words: Words) -> String {
+    match words {
+        Words::V1_8 => format!("All workers are left. Leaving... ({status})"),
+        _ => format!("All workers exited. Exiting... ({status})"),
+    }
 }
 
 pub(super) fn worker_forked(pid: Pid, handshake: bool) -> String {

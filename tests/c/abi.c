@@ -203,6 +203,9 @@ static void null_handles(void)
     INVALID(mworker_not_loaded(mw));
     INVALID(mworker_fork(mw));
     INVALID(mworker_fork_process(mw));
+    INVALID(mworker_fork_new(mw, 1));
+    INVALID(mworker_stop_new(mw));
+    INVALID(mworker_take_over_pids(mw, NULL, 0));
     INVALID(mworker_guard_load(mw));
     CHECK_INT(mworker_notify(mw, "READY=1"), -EINVAL);
     INVALID(mworker_load_status(mw));

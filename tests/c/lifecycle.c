@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -375,6 +376,52 @@ static void goes_into_the_background(void)
     CHECK_INT(read(report[0], text, 1), 0);
 }
 
+/* HAProxy 1.8 after a reload: PIDs are all that it is told. */
+static void takes_pids_over(void)
+{
+    static struct host host;
+    int pids[3];
+    pid_t child, forked;
+
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        pause();
+        _exit(1);
+    }
+    CHECK_INT(setenv("HAPROXY_MWORKER_REEXEC", "1", 1), 0);
+    host_new(&host);
+    mworker_free(host.mw);
+    host.table.haproxy = 1 << 8 | 8;
+    CHECK_INT(mworker_new(&host.table, &host.mw), MWORKER_OK);
+    pids[0] = child;
+    /* These are no children, nor processes. */
+    pids[1] = getpid();
+    pids[2] = -1;
+    CHECK_INT(mworker_take_over_pids(host.mw, NULL, 1), MWORKER_ERR_INVALID);
+    CHECK_INT(mworker_take_over_pids(host.mw, pids, 3), MWORKER_OK);
+    CHECK_INT(mworker_children(host.mw), 1);
+    CHECK_INT(host_worker(&host)->pid, child);
+    CHECK_INT(mworker_is_current(host.mw, child), 0);
+
+    forked = mworker_fork_new(host.mw, 1);
+    CHECK(forked >= 0);
+    if (forked == 0) {
+        pause();
+        _exit(1);
+    }
+    CHECK_INT(mworker_is_current(host.mw, forked), 1);
+    /* The next one can't be forked: then this one isn't to stay. */
+    CHECK_INT(mworker_stop_new(host.mw), MWORKER_OK);
+    CHECK_INT(kill(forked, 0), -1);
+    CHECK_INT(errno, ESRCH);
+    CHECK_INT(mworker_release_unborn(host.mw), MWORKER_OK);
+    CHECK_INT(mworker_children(host.mw), 1);
+    CHECK_INT(kill(child, SIGKILL), 0);
+    CHECK_INT(ended(child), 128 + SIGKILL);
+    mworker_free(host.mw);
+}
+
 static void refuse(struct host *host)
 {
     CHECK_INT(mworker_daemonize(host->mw), MWORKER_OK);
@@ -409,6 +456,7 @@ int main(void)
         {"serves a CLI", serves_a_cli},
         {"goes into the background", goes_into_the_background},
         {"fails in the background", fails_in_the_background},
+        {"takes PIDs over", takes_pids_over},
     };
 
     return run_scenarios(scenarios, COUNT(scenarios));

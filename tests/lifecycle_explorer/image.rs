@@ -51,7 +51,7 @@ impl World {
         })?;
         self.life = new_life(generation, scenario);
         self.life.record = record;
-        self.life.taken_over(&mut self.table);
+        self.life.taken_over(&mut self.table, kind == ExecKind::Wait);
         self.life.replaces(line.old_pids, self.hardness);
         self.time.begins(true);
         if kind == ExecKind::Wait {
@@ -66,7 +66,7 @@ impl World {
         let old = ["HOME=/", "HAPROXY_PROCESSES=|old", "HAPROXY_MWORKER_WAIT_ONLY=1"];
         let request = Request {
             argv: &typed(),
-            no_listeners: false,
+            listeners_from: None,
             environment: &old.map(|v| v.as_bytes().to_vec()),
             kind,
             load_status: self.life.load_status(),
@@ -108,7 +108,7 @@ impl World {
         })?;
 
         let reload = kind != ExecKind::Wait;
-        if reload && self.ledger.knows_who_serves(self) {
+        if reload {
             let from = self
                 .ledger
                 .in_service

@@ -204,10 +204,8 @@ pub fn of_state(world: &World) -> Verdict {
             a_reload_is_possible(world)?;
             a_dead_worker_is_replaced(world)?;
         }
-        if world.ledger.knows_who_serves(world) {
-            who_serves_is_current(world)?;
-            who_was_replaced_is_leaving(world)?;
-        }
+        who_serves_is_current(world)?;
+        who_was_replaced_is_leaving(world)?;
         who_was_replaced_was_told(world)?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 
 use super::moves::Move;
 use super::world::{GIVEN_BY_USER, Phase, World};
-use mworker::core::generation::{LeavingRule, RowFormat};
+use mworker::core::generation::RowFormat;
 use mworker::core::lifecycle::{ExecKind, Gone, Hardness};
 use mworker::core::process::{Process, options};
 use mworker::core::signal::{Meaning, Signal};
@@ -32,8 +32,6 @@ pub struct Ledger {
     ///
     /// [`Action::Unblock`]: mworker::core::lifecycle::Action::Unblock
     pub blocked: bool,
-    /// This image only waits: it was started to, after a load.
-    pub waits: bool,
     /// When the worker was forked that starts.
     pub started: Option<u64>,
     /// It took too long, and was killed.
@@ -64,7 +62,6 @@ impl Default for Ledger {
             reported: None,
             in_service: None,
             blocked: true,
-            waits: false,
             started: None,
             overdue: false,
             restarts: 0,
@@ -290,20 +287,12 @@ impl Ledger {
         self.pause_until = None;
         self.look_due = 0;
         self.status_at = None;
-        self.waits = kind == ExecKind::Wait;
-        self.first_start &= self.waits;
-        // Up to 2.4 who reads counts, to wait too.
-        let old = matches!(rows, RowFormat::V1_9 | RowFormat::V2_0);
-        self.reloads += i32::from(old || kind != ExecKind::Wait);
-        if old {
+        self.first_start &= kind == ExecKind::Wait;
+        self.reloads += i32::from(kind != ExecKind::Wait);
+        // Rows have no place for it.
+        if matches!(rows, RowFormat::V1_9 | RowFormat::V2_0) {
             self.failed = 0;
         }
-    }
-
-    /// Whether LEAVING says the truth about the worker in service: masters up
-    /// to 2.4 set it on every row when they begin to wait, and never take it back.
-    pub fn knows_who_serves(&self, world: &World) -> bool {
-        !(self.waits && world.generation.leaving_rule() == LeavingRule::All)
     }
 }
 

@@ -12,9 +12,15 @@ impl Lifecycle {
         now: Now,
         out: &mut Vec<Action<T::Row>>,
     ) {
+        if self.generation.leaves_with_last_status() {
+            self.exit_code = Some(end.code);
+        }
         let found = table.find(|p| p.is_child() && p.pid == pid);
         let (Some(row), Some(pid)) = (found, Pid::new(pid)) else {
-            out.push(Action::Log(Level::Warning, texts::unknown_exited(pid, end).into()));
+            out.push(Action::Log(
+                Level::Warning,
+                texts::unknown_exited(pid, end, self.generation.words()).into(),
+            ));
             return;
         };
         let process = table.load(row);
@@ -40,8 +46,10 @@ impl Lifecycle {
         let process = table.load(row);
         let worker = process.is(options::WORKER);
         if worker {
-            let level = if end.code < 128 { Level::Warning } else { Level::Alert };
-            out.push(Action::Log(level, texts::current_worker_exited(pid, end).into()));
+            let mild = end.code < 128 && self.generation.warns_of_exit_codes();
+            let level = if mild { Level::Warning } else { Level::Alert };
+            let text = texts::current_worker_exited(self.named(pid, &process), end);
+            out.push(Action::Log(level, text.into()));
         } else {
             let text = texts::current_program_exited(&name(table, row), pid, end);
             out.push(Action::Log(Level::Alert, text.into()));
@@ -58,7 +66,10 @@ impl Lifecycle {
                 return;
             }
             if self.policy.exit_on_failure {
-                out.push(Action::Log(Level::Alert, texts::EXIT_ON_FAILURE.into()));
+                out.push(Action::Log(
+                    Level::Alert,
+                    texts::exit_on_failure(self.generation.words()).into(),
+                ));
                 kill_children(table, Signal::Term, out);
             }
         }
@@ -70,6 +81,10 @@ impl Lifecycle {
             self.exit_code = Some(end.code);
         }
         out.push(Action::Release(row, Gone::Current));
+    }
+
+    fn named(&self, pid: Pid, process: &Process) -> texts::Named {
+        texts::Named { pid, relative: process.relative_pid, words: self.generation.words() }
     }
 
     fn former_exited<T: Table>(
@@ -84,7 +99,7 @@ impl Lifecycle {
         let text = if process.is(options::WORKER) {
             let tells = self.generation.tells_max_reloads() && self.exceeds_reloads(&process);
             let exceeded = self.policy.max_reloads.filter(|_| tells);
-            texts::former_worker_exited(pid, end, exceeded)
+            texts::former_worker_exited(self.named(pid, &process), end, exceeded)
         } else {
             texts::former_program_exited(&name(table, row), pid, end)
         };

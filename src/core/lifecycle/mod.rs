@@ -13,6 +13,7 @@ mod time;
 mod watchdog;
 
 pub use event::{Action, Event, ExecKind, Gone, Hardness, Now};
+pub use reload::keep_in_service;
 pub use time::{PACE, Pace};
 
 use super::generation::Generation;
@@ -222,7 +223,10 @@ impl Lifecycle {
     /// The system says that no child is left, which is surer than any list.
     fn leave_if_alone<R>(&mut self, out: &mut Vec<Action<R>>) {
         let status = self.exit_code.unwrap_or(0);
-        out.push(Action::Log(Level::Warning, texts::all_left(status).into()));
+        out.push(Action::Log(
+            Level::Warning,
+            texts::all_left(status, self.generation.words()).into(),
+        ));
         self.exit(status, out);
     }
 

@@ -1,6 +1,7 @@
 //! From one worker to the next.
 
 use super::*;
+use crate::core::generation::Words;
 use crate::core::process::Pid;
 
 impl Lifecycle {
@@ -36,7 +37,8 @@ impl Lifecycle {
         out: &mut Vec<Action<T::Row>>,
     ) {
         let hard = hardness == Hardness::Hard;
-        out.push(Action::Log(Level::Notice, texts::reloading(&self.product, hard).into()));
+        let (level, text) = texts::reloading(&self.product, hard, self.generation.words());
+        out.push(Action::Log(level, text.into()));
         if !self.generation.counts_reloads_on_reading() {
             table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
         }
@@ -65,6 +67,8 @@ impl Lifecycle {
                 table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
             }
             self.failed(table, Notice::ReloadFailed, why, now, out);
+        } else if self.generation.counts_reloads_on_reading() {
+            table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
         }
         if let Some(success) = self.loaded.filter(|_| !self.generation.has_ready_handshake()) {
             // The image that would have answered is never to be.
@@ -91,7 +95,9 @@ impl Lifecycle {
         if handshake {
             self.start_begins(now);
         }
-        out.push(Action::Log(Level::Notice, texts::worker_forked(pid, handshake).into()));
+        if self.generation.words() != Words::V1_8 {
+            out.push(Action::Log(Level::Notice, texts::worker_forked(pid, handshake).into()));
+        }
     }
 
     pub(super) fn ready<T: Table>(
@@ -107,7 +113,7 @@ impl Lifecycle {
         let mut process = table.load(row);
         process.options &= !options::INIT;
         table.store(row, process);
-        self.retire_others(table, row);
+        self.retire(table, |other, _| other != row);
         self.record.vacant = false;
         if self.leaving {
             self.start_ends();
@@ -149,8 +155,8 @@ impl Lifecycle {
             self.take_pending(table, now, out);
         } else {
             // If it can't re-execute itself to wait it goes on with this table.
-            if let Some(row) = newest_worker(table) {
-                self.retire_others(table, row);
+            if let Some(newest) = newest_workers(table) {
+                self.retire(table, |_, p| p.reloads > newest);
             }
             if self.generation.waits_after_success() {
                 out.push(Action::Exec(ExecKind::Wait));
@@ -158,18 +164,18 @@ impl Lifecycle {
         }
     }
 
-    /// The worker of `row` serves now, and nobody else: not all generations have
-    /// set LEAVING on reading the table, as it might have failed. Programs go
-    /// where the master has none any more.
-    fn retire_others<T: Table>(&self, table: &mut T, row: T::Row) {
+    /// New workers serve now, and nobody else: `others` have been replaced. Not all
+    /// generations have set LEAVING on reading the table, as it might have failed.
+    /// Programs go where the master has none any more.
+    fn retire<T: Table>(&self, table: &mut T, others: impl Fn(T::Row, &Process) -> bool) {
         let gone = if self.generation.has_programs() { options::WORKER } else { options::CHILD };
         let mut at = table.first();
-        while let Some(other) = at {
-            at = table.next(other);
-            let mut process = table.load(other);
-            if other != row && process.is(gone) && process.pid > 0 {
+        while let Some(row) = at {
+            at = table.next(row);
+            let mut process = table.load(row);
+            if process.is(gone) && process.pid > 0 && others(row, &process) {
                 process.options |= options::LEAVING;
-                table.store(other, process);
+                table.store(row, process);
             }
         }
     }
@@ -207,11 +213,16 @@ impl Lifecycle {
             out.push(Action::Log(Level::Alert, texts::first_load_failed(why).into()));
             self.exit(1, out);
         } else if !self.generation.has_ready_handshake() {
-            out.push(Action::Log(Level::Warning, texts::LOAD_FAILURE.into()));
+            let text = texts::load_failure(self.generation.words());
+            out.push(Action::Log(Level::Warning, text.into()));
             if self.generation.notifies_when_waiting() {
                 self.count_failure(table, why, now);
             } else {
                 self.failed(table, Notice::ReloadFailed, why, now, out);
+            }
+            if self.generation.counts_reloads_on_reading() {
+                // The image that waits counts as well, and it is one reload.
+                table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
             }
             out.push(Action::Exec(ExecKind::Wait));
         } else {
@@ -295,18 +306,22 @@ const fn leave(hardness: Hardness) -> Signal {
 
 /// Who served goes on: some generations have set LEAVING on it when the table
 /// was read.
-fn keep_in_service<T: Table>(table: &mut T) {
-    if let Some(row) = newest_worker(table) {
-        let mut process = table.load(row);
-        process.options &= !options::LEAVING;
-        table.store(row, process);
-    }
+pub fn keep_in_service<T: Table>(table: &mut T) {
+    let Some(newest) = newest_workers(table) else { return };
+    table.for_each(|p| {
+        if is_up(p) && p.reloads == newest {
+            p.options &= !options::LEAVING;
+        }
+    });
 }
 
-/// The worker of the last success.
-fn newest_worker<T: Table>(table: &T) -> Option<T::Row> {
-    let up = |p: &Process| p.is(options::WORKER) && !p.is(options::INIT) && p.pid > 0;
-    table.rows().filter(|(_, p)| up(p)).min_by_key(|(_, p)| p.reloads).map(|(row, _)| row)
+/// The reloads that the workers of the last success have lived through.
+fn newest_workers<T: Table>(table: &T) -> Option<i32> {
+    table.rows().filter(|(_, p)| is_up(p)).map(|(_, p)| p.reloads).min()
+}
+
+fn is_up(p: &Process) -> bool {
+    p.is(options::WORKER) && !p.is(options::INIT) && p.pid > 0
 }
 
 /// Rows whose process was never forked would go over as nonsense.

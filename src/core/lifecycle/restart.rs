@@ -6,6 +6,7 @@
 //! [`Record`]: crate::core::record::Record
 
 use super::*;
+use crate::core::generation::LeavingRule;
 
 /// Who served for so many seconds died of something else than the one before.
 const STABLE: i64 = 60;
@@ -40,9 +41,14 @@ impl Lifecycle {
         self.plan_restart(now, out)
     }
 
-    /// The table has been read that a former image handed over. Who drains in it
-    /// is easily taken for the one in service when there is none.
-    pub fn taken_over<T: Table>(&self, table: &mut T) {
+    /// The table has been read that a former image handed over. If this one only
+    /// `waits`, the load before it may have failed: who served goes on, though some
+    /// generations set LEAVING on everybody. Who drains is easily taken for the one
+    /// in service when there is none.
+    pub fn taken_over<T: Table>(&self, table: &mut T, waits: bool) {
+        if waits && self.generation.leaving_rule() == LeavingRule::All {
+            keep_in_service(table);
+        }
         if self.record.vacant {
             table.for_each(|p| {
                 if p.is(options::WORKER) && p.pid > 0 {
@@ -81,7 +87,9 @@ impl Lifecycle {
         if !self.awaits_restart() || table.starting().is_some() {
             return;
         }
-        if time::in_service(table).is_some() {
+        // With nbproc others may serve beside the dead one.
+        let others = self.generation.has_relative_pids() && self.record.vacant;
+        if time::in_service(table).is_some() && !others {
             self.times.restart = None;
             return;
         }
@@ -105,7 +113,7 @@ impl Lifecycle {
         self.record.restarts = 0;
         self.exit_code = Some(self.record.status);
         self.leaving = true;
-        out.push(Action::Log(Level::Alert, texts::EXIT_ON_FAILURE.into()));
+        out.push(Action::Log(Level::Alert, texts::exit_on_failure(self.generation.words()).into()));
         kill_children(table, Signal::Term, out);
         if !table.rows().any(|(_, p)| p.target().is_some()) {
             self.leave_if_alone(out);

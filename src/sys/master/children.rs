@@ -2,15 +2,16 @@
 
 use super::{Host, Master};
 use crate::core::lifecycle::{Event, Gone};
-use crate::core::process::Pid;
+use crate::core::process::{Pid, Process, options};
 use crate::core::programs::{self, Decision};
 use crate::core::reexec;
-use crate::core::table::Table;
+use crate::core::signal::Signal;
+use crate::core::table::{OutOfMemory, Table};
 use crate::core::texts::{self, Level};
 use crate::sys::fork::{Forked, fork};
 use crate::sys::shared::{Memory, Page, Reserved};
 use crate::sys::signal_safe::Program;
-use crate::sys::{clock, describe, environment, fd, load_guard};
+use crate::sys::{clock, describe, environment, fd, load_guard, wait};
 use std::io;
 use std::os::fd::RawFd;
 
@@ -91,6 +92,49 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 }
                 Err(page) => Some(child(master, page)),
             })
+        }
+    }
+
+    /// Forks a worker that is number `relative_pid` of this start, and makes its row.
+    /// `child` runs in it.
+    ///
+    /// # Errors
+    /// The system's; the row is there, without a process.
+    ///
+    /// # Safety
+    /// The process has one thread.
+    pub unsafe fn fork_new_worker<R>(
+        &mut self,
+        relative_pid: i32,
+        child: impl FnOnce(&mut Self, Option<&'static Page>) -> R,
+    ) -> io::Result<Option<R>> {
+        let version = self.version.clone();
+        let process = Process { options: options::WORKER, relative_pid, ..Process::default() };
+        self.table
+            .append(process, b"", version.as_bytes())
+            .map_err(|OutOfMemory| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        // SAFETY: by the caller's promise.
+        unsafe { self.fork_worker(child) }
+    }
+
+    /// Ends the children that this image has forked for a start that failed, and
+    /// waits for their end: they have done nothing yet that would be worth a grace.
+    /// Their rows are left as if they had never been forked.
+    pub fn stop_new(&mut self) {
+        let is_new = |p: &Process| p.is_child() && p.reloads == 0;
+        let mut at = self.table.first();
+        while let Some(row) = at {
+            at = self.table.next(row);
+            let mut process = self.table.load(row);
+            let Some(pid) = process.target().filter(|_| is_new(&process)) else { continue };
+            self.kill(pid, Signal::Kill);
+            // One that isn't a child any more has ended as well.
+            let _ = wait::reap(pid);
+            if let Some(memory) = &self.memory {
+                memory.release(|owner| owner == pid.get());
+            }
+            process.pid = -1;
+            self.table.store(row, process);
         }
     }
 

@@ -2,13 +2,13 @@
 
 use super::{Host, Master, own_pid};
 use crate::core::handover;
-use crate::core::process::{Process, options};
+use crate::core::process::{Pid, Process, options};
 use crate::core::record::Record;
 use crate::core::reexec;
 use crate::core::table::{OutOfMemory, Table};
 use crate::core::texts::{self, Level};
 use crate::sys::shared::Memory;
-use crate::sys::{clock, describe, environment, fd};
+use crate::sys::{clock, describe, environment, fd, wait};
 use std::collections::HashSet;
 use std::os::fd::{IntoRawFd, RawFd};
 
@@ -53,26 +53,55 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     /// Reads the table that a former master handed over in `text`, and says
     /// which rows were left out. The master's row may be missing: see
-    /// [`Self::ensure_master`]. Gives how many descriptors the rows have.
+    /// [`Self::ensure_master`]. Gives how many descriptors the rows have. This image
+    /// may be one that only `waits`.
     ///
     /// # Errors
     /// Out of memory.
-    pub fn take_over(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
+    pub fn take_over(&mut self, text: &[u8], waits: bool) -> Result<usize, OutOfMemory> {
         let report = handover::read(text, self.generation(), &mut self.table)?;
         for bad in &report.bad {
             self.log(Level::Warning, &bad.to_string());
         }
-        self.life.taken_over(&mut self.table);
+        self.life.taken_over(&mut self.table, waits);
         self.mend_descriptors();
         self.close_what_nobody_uses();
         let forked = self.table.rows().filter(|(_, p)| p.pid > 0);
         let fds: Vec<RawFd> = forked.flat_map(|(_, p)| p.ipc_fd).filter(|fd| *fd >= 0).collect();
         self.inherited.forget(&fds);
+        self.release_figures();
+        Ok(fds.len())
+    }
+
+    /// Takes over from a master that handed over PIDs only, those in service
+    /// first: rows of those that are children.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn take_over_pids(&mut self, pids: &[i32], waits: bool) -> Result<(), OutOfMemory> {
+        // Nobody says how many if it was one of HAProxy's own.
+        let serving = self.life.record.serving.take().unwrap_or(1);
+        let first = usize::try_from(serving).unwrap_or(usize::MAX);
+        let options = options::WORKER | options::LEAVING;
+        for (at, pid) in pids.iter().enumerate() {
+            if !Pid::new(*pid).is_some_and(wait::is_child) {
+                continue;
+            }
+            let reloads = if at < first { 1 } else { 2 };
+            let process = Process { pid: *pid, options, reloads, ..Process::default() };
+            self.table.append(process, b"", b"")?;
+        }
+        self.life.taken_over(&mut self.table, waits);
+        self.release_figures();
+        Ok(())
+    }
+
+    /// Of those who are gone.
+    fn release_figures(&self) {
         if let Some(memory) = &self.memory {
             let alive: HashSet<i32> = self.table.rows().map(|(_, p)| p.pid).collect();
             memory.release(|pid| !alive.contains(&pid));
         }
-        Ok(fds.len())
     }
 
     /// What is left of a pair that images in between didn't know both ends of.
@@ -144,7 +173,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             return Ok(row);
         }
         let mut timestamp = i32::try_from(clock::now().wall).unwrap_or(i32::MAX);
-        if after_reload {
+        // Where the table isn't handed over it never is there.
+        if after_reload && self.generation().hands_over_table() {
             if !self.generation().makes_up_master() {
                 self.log(Level::Alert, texts::MASTER_MISSING);
                 return Err(handover::Error::NoMaster);
@@ -152,8 +182,13 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             self.log(Level::Warning, texts::MASTER_MADE_UP);
             timestamp = 0;
         }
-        let process =
-            Process { pid: own_pid(), options: options::MASTER, timestamp, ..Process::default() };
+        let process = Process {
+            pid: own_pid(),
+            options: options::MASTER,
+            reloads: i32::from(after_reload && !self.generation().hands_over_table()),
+            timestamp,
+            ..Process::default()
+        };
         Ok(self.table.append(process, b"", self.version.as_bytes())?)
     }
 }

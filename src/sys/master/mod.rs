@@ -10,7 +10,7 @@ use crate::core::figures::Figures;
 use crate::core::generation::Generation;
 use crate::core::lifecycle::{Action, Event, Gone, Hardness, Lifecycle};
 use crate::core::process::Pid;
-use crate::core::reexec::{CommandLine, NO_LISTENERS};
+use crate::core::reexec::CommandLine;
 use crate::core::showproc;
 use crate::core::signal::Signal;
 use crate::core::table::Table;
@@ -50,8 +50,8 @@ pub trait Host<Row> {
 pub struct Boot {
     /// The command line, stripped.
     pub argv: Vec<Vec<u8>>,
-    /// The user said `-x /dev/null`.
-    pub no_listeners: bool,
+    /// What `-x` is to name, see `core::reexec::Request`.
+    pub listeners_from: Option<Vec<u8>>,
     /// The environment to hand on; `None`: the one that is there at the time.
     pub environment: Option<Vec<Vec<u8>>>,
     /// What shows that the program can run, instead of the arguments after its
@@ -158,7 +158,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// Takes the command line over: what a former master added goes out.
     pub fn set_command_line(&mut self, line: CommandLine) {
         let hardness = if line.hard { Hardness::Hard } else { Hardness::Soft };
-        self.boot.no_listeners = line.listeners_from.as_deref() == Some(NO_LISTENERS);
+        self.boot.listeners_from = line.listeners_from;
         self.boot.argv = line.argv;
         self.life.replaces(line.old_pids, hardness);
     }

@@ -129,10 +129,13 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         load_status: Option<bool>,
     ) -> io::Result<Next> {
         let generation = self.generation();
-        let processes = handover::write(table, generation).map_err(memory_full)?;
+        let mut processes = Vec::new();
+        if generation.hands_over_table() {
+            processes = handover::write(table, generation).map_err(memory_full)?;
+        }
         let request = |record| reexec::Request {
             argv: &self.boot.argv,
-            no_listeners: self.boot.no_listeners,
+            listeners_from: self.boot.listeners_from.as_deref(),
             environment,
             kind,
             load_status,
