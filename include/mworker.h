@@ -819,9 +819,11 @@ int mworker_release_unborn(struct mworker *mw);
  * Starts the programs whose rows have no PID, but not those that go on over a
  * reload. A row's `command` is executed under its `uid` and `gid`, with what
  * was open at mworker_new() and without the variables that masters tell each
- * other. Returns MWORKER_ERR_SYSTEM when one can't be forked. Masters.
+ * other. From 3.1 on those of the last configuration are then told to leave, at
+ * once if `hard` isn't 0 (`-st`); up to 3.0 `-sf` tells them. Returns
+ * MWORKER_ERR_SYSTEM when one can't be forked. Masters.
  */
-int mworker_start_programs(struct mworker *mw);
+int mworker_start_programs(struct mworker *mw, int hard);
 
 /*
  * Looks after the load of the configuration from now on, which masters of
@@ -852,7 +854,7 @@ int mworker_fork_new(struct mworker *mw, int relative_pid);
 /*
  * Ends the workers and programs that this image has forked, and waits for their
  * end: not all that belong together could be. They count as never forked;
- * mworker_refused() is due. Up to 3.0. Masters.
+ * mworker_refused() or mworker_release_unborn() is due. Masters.
  */
 int mworker_stop_new(struct mworker *mw);
 

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #if MWORKER_HAPROXY >= 0x0204
 #include <haproxy/cfgparse.h>
@@ -27,48 +26,21 @@ static int shim_is_new_program(const struct mworker_proc *proc)
 	return (proc->options & PROC_O_TYPE_PROG) && proc->reloads == 0;
 }
 
-#if MWORKER_HAPROXY >= 0x0301
-static void shim_stop_old_programs(void)
-{
-	struct mworker_proc *proc;
-
-	list_for_each_entry(proc, &proc_list, list) {
-		if ((proc->options & PROC_O_TYPE_PROG) && (proc->options & PROC_O_LEAVING) && proc->pid > 0)
-			kill(proc->pid, oldpids_sig);
-	}
-}
-#endif
-
 int mworker_ext_launch_all()
 {
+	int hard = 0;
+
 	if (!shim_has_programs)
 		return 0;
-	if (mworker_start_programs(shim_mworker) != MWORKER_OK) {
+#if MWORKER_HAPROXY >= 0x0301
+	hard = oldpids_sig == SIGTERM;
+#endif
+	if (mworker_start_programs(shim_mworker, hard) != MWORKER_OK) {
 		/* An alert has been given. */
-		shim_stop_new_programs();
+		mworker_stop_new(shim_mworker);
 		exit(EXIT_FAILURE);
 	}
-#if MWORKER_HAPROXY >= 0x0301
-	/* Up to 3.0 -sf tells them. */
-	shim_stop_old_programs();
-#endif
 	return 0;
-}
-
-/* They have done nothing yet that would be worth a grace. */
-void shim_stop_new_programs(void)
-{
-	struct mworker_proc *proc;
-
-	list_for_each_entry(proc, &proc_list, list) {
-		if (!shim_is_new_program(proc) || proc->pid <= 0)
-			continue;
-		kill(proc->pid, SIGKILL);
-		while (waitpid(proc->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-		/* As if it had never been forked. */
-		proc->pid = -1;
-	}
 }
 
 static int shim_out_of_memory(const char *file, int line)

@@ -241,7 +241,7 @@ void mworker_apply_master_worker_mode(void)
 	case MWORKER_IN_MASTER:
 		break;
 	default:
-		shim_stop_new_programs();
+		mworker_stop_new(shim_mworker);
 		mworker_release_unborn(shim_mworker);
 	}
 	shim_become_master();

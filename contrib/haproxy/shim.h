@@ -39,15 +39,6 @@ void shim_register_signal(int number, void (*function)(struct sig_handler *sh));
 /* Takes the listeners that use descriptor `fd` out of service. */
 void shim_forget_listeners_on(int fd);
 
-/* Ends the programs that this image has started: no worker goes with them. */
-#if MWORKER_HAPROXY < 0x0303
-void shim_stop_new_programs(void);
-#else
-static inline void shim_stop_new_programs(void)
-{
-}
-#endif
-
 /* The new worker ended before it served. */
 void shim_load_failed(void);
 

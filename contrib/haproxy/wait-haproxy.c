@@ -55,7 +55,7 @@ static int shim_fork_worker(void)
 	} else {
 		/* main() leaves: at a reload to reexec_on_failure(). */
 		shim_refusal = "no worker can be forked";
-		shim_stop_new_programs();
+		mworker_stop_new(shim_mworker);
 	}
 	return pid;
 }

@@ -6,7 +6,7 @@ use super::host;
 use super::list::Row;
 use super::master::{IN_MASTER, IN_WORKER, read_table};
 use crate::core::handover;
-use crate::core::lifecycle::Event;
+use crate::core::lifecycle::{Event, Hardness};
 use crate::core::record::Record;
 use crate::core::reexec;
 use crate::core::table::{OutOfMemory, Table};
@@ -268,18 +268,21 @@ pub unsafe extern "C" fn mworker_release_unborn(mw: *mut Handle) -> c_int {
 /// Starts the programs whose rows have no PID, but not those that go on over a
 /// reload. A row's `command` is executed under its `uid` and `gid`, with what
 /// was open at mworker_new() and without the variables that masters tell each
-/// other. Returns MWORKER_ERR_SYSTEM when one can't be forked. Masters.
+/// other. From 3.1 on those of the last configuration are then told to leave, at
+/// once if `hard` isn't 0 (`-st`); up to 3.0 `-sf` tells them. Returns
+/// MWORKER_ERR_SYSTEM when one can't be forked. Masters.
 ///
 /// # Safety
 /// `mw` is NULL or a handle; rows of programs have a command; one thread.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_start_programs(mw: *mut Handle) -> c_int {
+pub unsafe extern "C" fn mworker_start_programs(mw: *mut Handle, hard: c_int) -> c_int {
     // SAFETY: by the caller's promise.
     unsafe {
         enter_master(mw, |side| {
             let MasterSide { master, after_reload, .. } = side;
+            let hardness = if hard != 0 { Hardness::Hard } else { Hardness::Soft };
             master
-                .start_programs(*after_reload, |row| program_of(row))
+                .start_programs(*after_reload, hardness, |row| program_of(row))
                 .map_err(|e| Failure::system("a program can't be started", &e))
                 .map(|()| OK)
         })
@@ -389,7 +392,7 @@ pub unsafe extern "C" fn mworker_fork_new(mw: *mut Handle, relative_pid: c_int) 
 
 /// Ends the workers and programs that this image has forked, and waits for their
 /// end: not all that belong together could be. They count as never forked;
-/// mworker_refused() is due. Up to 3.0. Masters.
+/// mworker_refused() or mworker_release_unborn() is due. Masters.
 ///
 /// # Safety
 /// `mw` is NULL or a handle; the process has one thread.

@@ -211,7 +211,7 @@ static void null_handles(void)
     INVALID(mworker_load_status(mw));
     INVALID(mworker_enforce_max_reloads(mw));
     INVALID(mworker_release_unborn(mw));
-    INVALID(mworker_start_programs(mw));
+    INVALID(mworker_start_programs(mw, 0));
     CHECK(mworker_row_next(mw, NULL) == NULL);
     INVALID(mworker_children(mw));
     INVALID(mworker_is_current(mw, 1));

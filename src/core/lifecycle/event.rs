@@ -64,6 +64,9 @@ pub enum Event<'a> {
     RefusalTakenByHost,
     /// The host gives up on the processes that it has rows for and has not forked.
     UnbornDropped,
+    /// The programs of the new configuration have been forked, and those that they
+    /// replace are to leave like this.
+    ProgramsStarted(Hardness),
     /// The host's start has come to where workers that lived through too many
     /// reloads are told to leave (HAProxy up to 3.0).
     EnforceMaxReloads,

@@ -175,6 +175,7 @@ impl Lifecycle {
             Event::Ready { pid } => self.ready(table, pid, now, out),
             Event::ReadyTakenByHost => self.succeeded(table, now, out),
             Event::RefusalTakenByHost => self.nothing_new_serves(table, texts::REFUSED, now),
+            Event::ProgramsStarted(hardness) => self.replace_programs(table, hardness, out),
             Event::UnbornDropped => reload::drop_unborn(table, out),
             Event::EnforceMaxReloads => {
                 kill_where(

@@ -180,6 +180,19 @@ impl Lifecycle {
         }
     }
 
+    /// Up to 3.0 they are told with the workers, when one of the new ones is there.
+    pub(super) fn replace_programs<T: Table>(
+        &self,
+        table: &T,
+        hardness: Hardness,
+        out: &mut Vec<Action<T::Row>>,
+    ) {
+        if self.generation.has_ready_handshake() {
+            let replaced = |p: &Process| p.is(options::PROGRAM) && p.is(options::LEAVING);
+            kill_where(table, replaced, leave(hardness), out);
+        }
+    }
+
     fn replace_old<T: Table>(&mut self, table: &T, out: &mut Vec<Action<T::Row>>) {
         let signal = leave(self.old_pids_hardness);
         kill_where(table, |p| p.is(options::LEAVING) && !self.exceeds_reloads(p), signal, out);

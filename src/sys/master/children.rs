@@ -1,7 +1,7 @@
 //! Forking workers and programs.
 
 use super::{Host, Master};
-use crate::core::lifecycle::{Event, Gone};
+use crate::core::lifecycle::{Event, Gone, Hardness};
 use crate::core::process::{Pid, Process, options};
 use crate::core::programs::{self, Decision};
 use crate::core::reexec;
@@ -17,7 +17,8 @@ use std::os::fd::RawFd;
 
 impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// Forks the programs that the configuration named, but not those that go on
-    /// over a reload. `program` makes of a row what is to be executed.
+    /// over a reload. `program` makes of a row what is to be executed. Those that
+    /// they replace leave by `hardness`.
     ///
     /// # Errors
     /// The first fork's that failed; it has been logged.
@@ -27,6 +28,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     pub unsafe fn start_programs(
         &mut self,
         after_reload: bool,
+        hardness: Hardness,
         program: impl Fn(T::Row) -> io::Result<Program>,
     ) -> io::Result<()> {
         for row in programs::configured(&self.table) {
@@ -40,6 +42,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             let started = program(row).and_then(|program| unsafe { self.start_program(&program) });
             match started {
                 Ok(pid) => {
+                    self.forked.push(pid);
                     let mut process = self.table.load(row);
                     process.pid = pid.get();
                     process.timestamp = i32::try_from(clock::now().wall).unwrap_or(i32::MAX);
@@ -53,6 +56,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 }
             }
         }
+        self.handle(Event::ProgramsStarted(hardness));
         Ok(())
     }
 
@@ -121,19 +125,15 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// waits for their end: they have done nothing yet that would be worth a grace.
     /// Their rows are left as if they had never been forked.
     pub fn stop_new(&mut self) {
-        let is_new = |p: &Process| p.is_child() && p.reloads == 0;
-        let mut at = self.table.first();
-        while let Some(row) = at {
-            at = self.table.next(row);
-            let mut process = self.table.load(row);
-            let Some(pid) = process.target().filter(|_| is_new(&process)) else { continue };
+        for pid in std::mem::take(&mut self.forked) {
+            let Some(row) = self.table.find(|p| p.target() == Some(pid)) else { continue };
             self.kill(pid, Signal::Kill);
             // One that isn't a child any more has ended as well.
             let _ = wait::reap(pid);
             if let Some(memory) = &self.memory {
                 memory.release(|owner| owner == pid.get());
             }
-            process.pid = -1;
+            let process = Process { pid: -1, ..self.table.load(row) };
             self.table.store(row, process);
         }
     }
@@ -157,6 +157,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         unsafe {
             fork(|side| match side {
                 Forked::Parent(pid) => {
+                    self.forked.push(pid);
                     if let (Some(memory), Some(page)) = (&self.memory, &page) {
                         memory.assign(page, pid.get());
                     }

@@ -94,6 +94,8 @@ pub struct Master<T: Table, H> {
     #[cfg(feature = "USE_SYSTEMD")]
     waits: bool,
     start_log: String,
+    /// Children of this image, in the order of their forks.
+    forked: Vec<Pid>,
     exec_error: Option<io::Error>,
     exit_status: Option<i32>,
 }
@@ -123,6 +125,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             #[cfg(feature = "USE_SYSTEMD")]
             waits: false,
             start_log: String::new(),
+            forked: Vec::new(),
             exec_error: None,
             exit_status: None,
         }
