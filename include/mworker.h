@@ -768,7 +768,8 @@ int mworker_read_table(struct mworker *mw, size_t *descriptors);
 /*
  * Takes over from a former master of HAProxy 1.8, which hands over the `count`
  * PIDs after `-sf` only (`pids`: not NULL unless `count` is 0): makes rows of
- * those that are children, and of the master. For hosts whose table the library
+ * those that are children, and of the master. From now on a master's signals
+ * are held back (TERM and INT are not). For hosts whose table the library
  * keeps. Masters.
  */
 int mworker_take_over_pids(struct mworker *mw, const int *pids, size_t count);

@@ -378,6 +378,7 @@ mod remembering {
                 let (failed, restarts, status, vacant) = counts;
                 Record {
                     serving: memory.map(i32::unsigned_abs),
+                    reloads: table.map(i32::unsigned_abs),
                     failed,
                     last_failure,
                     restarts,

@@ -39,17 +39,20 @@ MWORKER_MAJOR   := $(word 1,$(subst ., ,$(MWORKER_BRANCH)))
 MWORKER_MINOR   := $(word 2,$(subst ., ,$(MWORKER_BRANCH)))
 
 # One shim for each generation of HAProxy's internals.
+MWORKER_PIPE  := 1.8
 MWORKER_STAY  := 2.0 2.4
 MWORKER_WAIT  := 2.6 2.8 3.0
 MWORKER_READY := 3.1 3.2 3.3 3.4 3.5
-ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_STAY)),)
+ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_PIPE)),)
+  MWORKER_SHIM := pipe
+else ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_STAY)),)
   MWORKER_SHIM := stay
 else ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_WAIT)),)
   MWORKER_SHIM := wait
 else ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_READY)),)
   MWORKER_SHIM := ready
 else
-  $(error mworker has no shim for HAProxy '$(MWORKER_VERSION)' ($(CURDIR)/VERSION); it has them for $(MWORKER_STAY) $(MWORKER_WAIT) $(MWORKER_READY). Build without USE_RUST_MWORKER)
+  $(error mworker has no shim for HAProxy '$(MWORKER_VERSION)' ($(CURDIR)/VERSION); it has them for $(MWORKER_PIPE) $(MWORKER_STAY) $(MWORKER_WAIT) $(MWORKER_READY). Build without USE_RUST_MWORKER)
 endif
 
 # -Ws is always there from 3.1 on.
@@ -72,6 +75,10 @@ BUILD_OPTIONS += USE_RUST_MWORKER=$(USE_RUST_MWORKER)
 # Up to 2.9 libsystemd did what the library does.
 SYSTEMD_LDFLAGS :=
 OPTIONS_LDFLAGS := $(filter-out -lsystemd,$(OPTIONS_LDFLAGS)) $(RUST_MWORKER_LIB) -lpthread -ldl -lm
+
+# 1.8's makefile doesn't know these.
+cmd_CC   ?= $(CC)
+cmd_MAKE ?= $(MAKE)
 
 MWORKER_COPTS = -I$(MWORKER_DIR) -I$(RUST_MWORKER_INC) \
 	-DMWORKER_HAPROXY='($(MWORKER_MAJOR) * 256 + $(MWORKER_MINOR))'
@@ -101,7 +108,10 @@ src/systemd.o: $(MWORKER_DIR)/systemd.c $(MWORKER_DEP)
 
 # Those that are not among HAProxy's objects; it has no src/systemd.o of its own
 # before 3.0.
-MWORKER_OBJS := src/mworker-shim.o src/mworker-cli.o src/mworker-listeners.o src/mworker-clock.o
+MWORKER_OBJS :=
+ifneq ($(MWORKER_SHIM),pipe)
+  MWORKER_OBJS += src/mworker-shim.o src/mworker-cli.o src/mworker-listeners.o src/mworker-clock.o
+endif
 ifneq ($(MWORKER_SYSTEMD),)
   MWORKER_OBJS += $(filter-out $(OBJS) $(OPTIONS_OBJS),src/systemd.o)
 endif
@@ -112,9 +122,13 @@ haproxy: $(MWORKER_OBJS) $(RUST_MWORKER_LIB)
 # definitions get another name, or a call more, and ours are appended.
 MWORKER_FILTERED = $(if $(filter 1,$(V)),,$(info $   CC      $@) @)$(MWORKER_DIR)/compile-filtered
 
-ifneq ($(filter $(MWORKER_SHIM),stay wait),)
 MWORKER_MAIN := $(MWORKER_DIR)/$(MWORKER_SHIM)-haproxy
+ifeq ($(MWORKER_SHIM),pipe)
+src/haproxy.o: override CC := $(MWORKER_DIR)/compile-filtered $(MWORKER_MAIN).sed $(MWORKER_MAIN).c $(CC)
+else ifneq ($(MWORKER_SHIM),ready)
 src/haproxy.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_MAIN).sed $(MWORKER_MAIN).c $(CC)
+endif
+ifneq ($(MWORKER_SHIM),ready)
 src/haproxy.o: COPTS += $(MWORKER_COPTS)
 src/haproxy.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_MAIN).sed $(MWORKER_MAIN).c
 endif

@@ -5,7 +5,15 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#if MWORKER_HAPROXY >= 0x0200
 #include "shim.h"
+#else
+#include <common/standard.h>
+
+#include "mworker.h"
+
+extern struct mworker *shim_mworker;
+#endif
 
 #if MWORKER_HAPROXY >= 0x0204
 #include <haproxy/tools.h>

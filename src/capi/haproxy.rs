@@ -132,7 +132,8 @@ pub unsafe extern "C" fn mworker_read_table(mw: *mut Handle, descriptors: *mut u
 
 /// Takes over from a former master of HAProxy 1.8, which hands over the `count`
 /// PIDs after `-sf` only (`pids`: not NULL unless `count` is 0): makes rows of
-/// those that are children, and of the master. For hosts whose table the library
+/// those that are children, and of the master. From now on a master's signals
+/// are held back (TERM and INT are not). For hosts whose table the library
 /// keeps. Masters.
 ///
 /// # Safety
@@ -151,6 +152,8 @@ pub unsafe extern "C" fn mworker_take_over_pids(
                 return Err(Failure::invalid("pids is NULL"));
             }
             let pids = if count == 0 { &[] } else { std::slice::from_raw_parts(pids, count) };
+            signals::reset_dispositions();
+            signals::block(&Set::over_exec());
             if let Some(text) = side.unproven.take() {
                 let (record, fresh) = Record::read(&text, &reexec::beside_pids(pids));
                 side.master.take_record(record, fresh);

@@ -45,6 +45,8 @@ pub struct Record {
     /// How many of the PIDs after `-sf`, from the first on, are in service; where
     /// no table is handed over.
     pub serving: Option<u32>,
+    /// How many reloads there were; where no table is handed over.
+    pub reloads: Option<u32>,
     /// There was no room to name all that are to leave, in this way.
     pub untold: Option<Hardness>,
     /// The soft limit of descriptors of the first start, where the next image gets
@@ -90,6 +92,9 @@ impl Record {
         }
         if let Some(count) = self.serving {
             text.push_str(&format!(";serving={count}"));
+        }
+        if let Some(count) = self.reloads {
+            text.push_str(&format!(";reloads={count}"));
         }
         if let Some(hardness) = self.untold {
             text.push_str(if hardness == Hardness::Hard { ";untold=st" } else { ";untold=sf" });
@@ -146,6 +151,7 @@ impl Record {
                 Some(("beside", value)) => beside = u64::from_str_radix(value, 16).ok(),
                 Some(("table", value)) => record.table = value.parse().ok().filter(|fd| *fd > 2),
                 Some(("serving", value)) => record.serving = value.parse().ok(),
+                Some(("reloads", value)) => record.reloads = value.parse().ok(),
                 Some(("untold", "sf")) => record.untold = Some(Hardness::Soft),
                 Some(("untold", "st")) => record.untold = Some(Hardness::Hard),
                 Some(("files", value)) => record.open_files = value.parse().ok(),

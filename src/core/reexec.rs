@@ -168,6 +168,8 @@ pub fn plan<T: Table>(
     if !generation.hands_over_table() {
         let serving = table.rows().filter(|(_, p)| p.is_in_service()).count();
         record.serving = u32::try_from(serving).ok();
+        let master = table.master().map(|row| table.load(row).reloads);
+        record.reloads = master.and_then(|count| u32::try_from(count).ok());
         beside = pids.join(&b' ');
         processes = &beside;
     } else if processes.len() > longest {

@@ -182,10 +182,15 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             self.log(Level::Warning, texts::MASTER_MADE_UP);
             timestamp = 0;
         }
+        let mut reloads = 0;
+        if after_reload && !self.generation().hands_over_table() {
+            let former = self.life.record.reloads.take().unwrap_or(0);
+            reloads = i32::try_from(former).unwrap_or(0).saturating_add(1);
+        }
         let process = Process {
             pid: own_pid(),
             options: options::MASTER,
-            reloads: i32::from(after_reload && !self.generation().hands_over_table()),
+            reloads,
             timestamp,
             ..Process::default()
         };
