@@ -813,6 +813,14 @@ int mworker_load_status(const struct mworker *mw);
  */
 int mworker_enforce_max_reloads(struct mworker *mw);
 
+/*
+ * kill(), but for a process of the table that is no child of this master any
+ * more: its PID may be somebody else's by now, so that is logged instead.
+ * Returns MWORKER_ERR_SYSTEM with errno as of kill(), ESRCH for such a one.
+ * Masters, and workers that mworker_fork_process() made.
+ */
+int mworker_kill(struct mworker *mw, int pid, int signal);
+
 /* Releases the rows whose process was never forked. Masters. */
 int mworker_release_unborn(struct mworker *mw);
 

@@ -13,6 +13,8 @@ mod at_once;
 mod cli;
 #[path = "haproxy/compare.rs"]
 mod compare;
+#[path = "haproxy/crowd.rs"]
+mod crowd;
 #[path = "haproxy/daemon.rs"]
 mod daemon;
 #[path = "haproxy/differences.rs"]

@@ -138,6 +138,9 @@ src/cli.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_DIR)/ready-cli.sed /dev/null $
 src/cli.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_DIR)/ready-cli.sed
 endif
 
+# Those two send signals to workers by themselves.
+src/haproxy.o src/cli.o: COPTS += -Dkill=shim_kill
+
 src/mworker-prog.o: $(MWORKER_DIR)/programs.c $(MWORKER_DEP)
 	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #if MWORKER_HAPROXY >= 0x0204
@@ -234,6 +235,12 @@ void shim_register_signal(int number, void (*function)(struct sig_handler *sh))
 		if (other != ours)
 			signal_unregister_handler(other);
 	}
+}
+
+/* What HAProxy's own code calls for kill(), see mworker.mk. */
+int shim_kill(pid_t pid, int signal)
+{
+	return mworker_kill(shim_mworker, pid, signal) == MWORKER_OK ? 0 : -1;
 }
 
 /* The functions that HAProxy's own module has under these names. */

@@ -4,6 +4,8 @@
 #ifndef MWORKER_SHIM_H
 #define MWORKER_SHIM_H
 
+#include <sys/types.h>
+
 /* HAProxy declares a function of this name, which none of its code calls. */
 #define mworker_reload haproxy_mworker_reload
 #if MWORKER_HAPROXY >= 0x0204
@@ -38,6 +40,9 @@ void shim_register_signal(int number, void (*function)(struct sig_handler *sh));
 
 /* Takes the listeners that use descriptor `fd` out of service. */
 void shim_forget_listeners_on(int fd);
+
+/* kill(), but for who isn't a child any more. */
+int shim_kill(pid_t pid, int signal);
 
 /* The new worker ended before it served. */
 void shim_load_failed(void);

@@ -258,6 +258,24 @@ pub unsafe extern "C" fn mworker_enforce_max_reloads(mw: *mut Handle) -> c_int {
     unsafe { enter_master(mw, |side| done(|| side.master.handle(Event::EnforceMaxReloads))) }
 }
 
+/// kill(), but for a process of the table that is no child of this master any
+/// more: its PID may be somebody else's by now, so that is logged instead.
+/// Returns MWORKER_ERR_SYSTEM with errno as of kill(), ESRCH for such a one.
+/// Masters, and workers that mworker_fork_process() made.
+///
+/// # Safety
+/// `mw` is NULL or a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_kill(mw: *mut Handle, pid: c_int, signal: c_int) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        enter_master(mw, |side| {
+            let sent = side.master.kill_for_host(pid, signal);
+            sent.map_err(|e| Failure::system("kill", &e)).map(|()| OK)
+        })
+    }
+}
+
 /// Releases the rows whose process was never forked. Masters.
 ///
 /// # Safety

@@ -84,6 +84,11 @@ pub(super) fn unknown_exited(pid: i32, end: &Ending, words: Words) -> String {
     }
 }
 
+/// A process of the table that somebody else has reaped.
+pub fn stranger(pid: Pid, signal: i32) -> String {
+    format!("Process {pid} is no child of this master any more: it isn't sent signal {signal}.")
+}
+
 pub(super) fn current_worker_exited(worker: Named, end: &Ending) -> String {
     worker.exited("Current worker", end)
 }

@@ -18,11 +18,17 @@ pub struct Movable {
 }
 
 impl Movable {
-    pub fn serving(variable: &str) -> Movable {
-        let mut run = Run::new(&binary(variable));
+    /// Not started yet.
+    pub fn new(variable: &str) -> Movable {
+        let run = Run::new(&binary(variable));
         let path = run.host.path("haproxy");
         symlink(run.binary(), &path).expect("a link in the host's folder");
         run.write_usual_config();
+        Movable { run, path }
+    }
+
+    fn serving(variable: &str) -> Movable {
+        let Movable { mut run, path } = Movable::new(variable);
         let launch = run.launch_program(&path, &["-Ws", "-S", &run.master_socket()]);
         run.start_as(launch);
         Movable { run, path }

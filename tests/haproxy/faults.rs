@@ -3,11 +3,13 @@
 use std::fs;
 use std::os::unix::fs::chown;
 use std::process::Command;
+use std::time::Duration;
 
-use mworker_kit::{PATIENCE, Pid, Signal, http, wait_until};
+use mworker_kit::signal::master_ready;
+use mworker_kit::{PATIENCE, Pid, Signal, http, procfs, try_wait_for, wait_until};
 
 use crate::compare::{OURS, STOCK, binary};
-use crate::run::Run;
+use crate::run::{Run, rows};
 
 /// Who answers a request, if anybody does.
 pub fn answering(run: &Run) -> Option<Pid> {
@@ -69,6 +71,73 @@ fn fork_fails_at_a_reload() {
     limit_processes(run.master(), 1);
     Signal::USR2.send(run.master());
     wait_until(PATIENCE, "the end of stock's service", || answering(&run).is_none());
+}
+
+/// A process table that names a stranger: its worker was reaped elsewhere, and the PID is
+/// somebody else's. What stock does to it, and whether it lives on under ours.
+#[test]
+fn no_signal_to_a_stranger() {
+    for variable in [STOCK, OURS] {
+        let mut run = Run::new(&binary(variable));
+        run.write_usual_config();
+        let launch = run.host.launch_with_stranger(run.binary());
+        let launch = launch.args(["-Ws", "-S", &run.master_socket()]);
+        run.spawn(run.complete(launch));
+        run.count_reloads(1);
+        run.settle();
+        let stranger: Pid = run.proxy().stdout().trim().parse().expect("a PID");
+        assert!(procfs::alive(stranger));
+        run.count_reloads(1);
+        Signal::USR2.send(run.master());
+        run.settle();
+        if variable == STOCK {
+            wait_until(PATIENCE, "stock to end the stranger", || !procfs::alive(stranger));
+            continue;
+        }
+        let text = format!("Process {stranger} is no child of this master any more: it isn't sent");
+        run.wait_stderr(&format!("{text} signal {}.", libc::SIGUSR1));
+        Signal::TTOU.send(run.master());
+        run.wait_stderr(&format!("{text} signal {}.", libc::SIGTTOU));
+        Signal::TERM.send(run.master());
+        run.proxy().wait_exit(PATIENCE);
+        run.wait_stderr(&format!("{text} signal {}.", libc::SIGTERM));
+        assert!(procfs::stat(stranger).is_ok_and(|stat| stat.state == 'S'), "it was told to leave");
+    }
+}
+
+/// Nobody reads what systemd would: stock's master waits for that, and is deaf meanwhile. Ours
+/// reloads, again and again, and says the last of it when there is room.
+#[test]
+fn notify_socket_that_nobody_reads() {
+    let deaf = Duration::from_secs(1);
+    let mut run = Run::new(&binary(OURS));
+    run.start();
+    let mut held = run.hold();
+    run.notify.clog();
+    for number in 1..=2 {
+        let worker = answering(&run);
+        Signal::USR2.send(run.master());
+        let cli = run.cli().within(deaf);
+        wait_until(PATIENCE, "a reload that nobody hears of", || {
+            let table = master_ready(run.master()).then(|| cli.try_ask("show proc"));
+            let table = rows(&table.and_then(Result::ok).unwrap_or_default());
+            table.first().is_some_and(|row| row.reloads == number) && answering(&run) != worker
+        });
+    }
+    assert!(held.works(), "the old connection is dead");
+    run.notify.wait_for("what was missed", |messages| {
+        messages.last().is_some_and(|message| message.has("READY", "1"))
+    });
+    drop(held);
+
+    let mut run = Run::new(&binary(STOCK));
+    run.start();
+    run.notify.clog();
+    Signal::USR2.send(run.master());
+    let cli = run.cli().within(deaf);
+    wait_until(PATIENCE, "stock to be deaf", || cli.try_ask("show proc").is_err());
+    let answer = try_wait_for(deaf, || cli.try_ask("show proc").ok());
+    assert_eq!(answer, None, "stock has not waited");
 }
 
 /// What a process table has open is counted. A scenario compares this for later versions; with

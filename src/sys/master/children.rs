@@ -164,6 +164,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                     then(self, Ok(pid))
                 }
                 Forked::Child => {
+                    self.is_worker = true;
                     // What was added for old workers' descriptors is no worker's. HAProxy
                     // sets the limits of its own.
                     if let Some(first) = self.boot.open_files.filter(|_| own_limit) {

@@ -14,7 +14,7 @@ use crate::core::reexec::CommandLine;
 use crate::core::showproc;
 use crate::core::signal::Signal;
 use crate::core::table::Table;
-use crate::core::texts::Level;
+use crate::core::texts::{self, Level};
 use crate::sys::daemon::Launcher;
 use crate::sys::fd::Inherited;
 use crate::sys::limits::OpenFiles;
@@ -87,6 +87,8 @@ pub struct Master<T: Table, H> {
     pub launcher: Option<Launcher>,
     inherited: Inherited,
     version: String,
+    /// Forked: this is no master any more.
+    is_worker: bool,
     /// Workers tell how they are.
     shares: bool,
     memory: Option<Memory>,
@@ -120,6 +122,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             launcher: None,
             inherited,
             version: version.to_owned(),
+            is_worker: false,
             shares: generation.is_native(),
             memory: None,
             #[cfg(feature = "USE_SYSTEMD")]
@@ -234,11 +237,24 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         if wait::is_child(pid) {
             return send_signal(pid, signal);
         }
-        let text = format!(
-            "Process {pid} is no child of this master any more: it isn't sent signal {}.",
-            signals::number(signal)
-        );
-        self.log(Level::Warning, &text);
+        self.log(Level::Warning, &texts::stranger(pid, signals::number(signal)));
+    }
+
+    /// kill() for the host's own code, which may also mean processes that the user
+    /// named, and in a worker those that the master had.
+    ///
+    /// # Errors
+    /// The system's; ESRCH for a process of the table that is no child any more.
+    pub fn kill_for_host(&mut self, number: i32, signal: libc::c_int) -> io::Result<()> {
+        let child = Pid::new(number).filter(|_| !self.is_worker);
+        if let Some(pid) = child.filter(|pid| !wait::is_child(*pid)) {
+            if self.table.find(|p| p.target() == Some(pid)).is_some() {
+                self.log(Level::Warning, &texts::stranger(pid, signal));
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+        }
+        // SAFETY: kill() touches no memory.
+        crate::sys::check(unsafe { libc::kill(number, signal) }).map(drop)
     }
 
     /// A worker serves: only now the world is told.

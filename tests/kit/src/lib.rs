@@ -20,6 +20,7 @@ pub mod ports;
 pub mod procfs;
 pub mod refuse;
 pub mod signal;
+pub mod stranger;
 mod sys;
 pub mod tempdir;
 pub mod traces;

@@ -1,0 +1,100 @@
+//! Very many old workers.
+
+use mworker_kit::signal::master_ready;
+use mworker_kit::{PATIENCE, Pid, Signal, procfs, try_wait_for, wait_until};
+use std::time::Duration;
+
+use crate::compare::{OURS, STOCK, binary};
+use crate::exec::Movable;
+use crate::faults::answering;
+use crate::run::{Run, rows};
+
+/// More rows than fit into one string of the environment, whoever writes them.
+const MANY: usize = 1_600;
+
+/// A master with so many, and one that serves.
+fn start(variable: &str) -> Movable {
+    let mut movable = Movable::new(variable);
+    let run = &mut movable.run;
+    let launch = run.host.launch_with_crowd(MANY, &movable.path);
+    let args = ["-Ws", "-S", &run.master_socket()];
+    run.spawn(run.complete(launch.args(args)).nofile(8192, 8192));
+    movable
+}
+
+/// Waits until the table has the old ones, one in service, and the master's row so many reloads.
+#[track_caller]
+fn wait_table(run: &Run, reloads: usize) -> Vec<Pid> {
+    let cli = run.cli().within(Duration::from_secs(5));
+    let found = try_wait_for(PATIENCE, || {
+        let answer = master_ready(run.master()).then(|| cli.try_ask("show proc").ok())??;
+        let rows = rows(&answer);
+        let pids = |section| rows.iter().filter(move |row| row.section == section).map(|r| r.pid);
+        let counted = rows.first()?.reloads as usize == reloads;
+        (counted && pids("# workers").count() == 1).then(|| pids("# old workers").collect())
+    });
+    found.unwrap_or_else(|| panic!("no table after {reloads} reloads"))
+}
+
+/// Ours goes on with all of them, again and again, and can tell them all to leave. The table is
+/// shown whole, in as many pieces as there have to be (stock 3.0 cuts at one).
+#[test]
+fn process_table_longer_than_a_string() {
+    let mut movable = start(OURS);
+    let run = &mut movable.run;
+    assert_eq!(wait_table(run, MANY).len(), MANY);
+    for number in 1..=2 {
+        Signal::USR2.send(run.master());
+        run.notify.messages();
+        wait_until(PATIENCE, "the worker before to leave", || {
+            wait_table(run, MANY + number).len() == MANY
+        });
+        let worker = answering(run);
+        assert!(worker.is_some() && run.rows_of("# workers")[0].pid == worker.unwrap_or(0));
+    }
+    let state = procfs::environ(run.master()).expect("a living master");
+    let state = state.iter().find(|(name, _)| name == "MWORKER_STATE");
+    assert!(state.is_some_and(|(_, value)| value.contains(";table=")), "{state:?}");
+    run.proxy().signal(Signal::TERM);
+    let status = run.proxy().wait_exit(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{status}");
+}
+
+/// On the way back: the newest that fit go to a stock image, which goes on with them, and the
+/// others live.
+#[test]
+fn a_stock_image_gets_the_newest() {
+    let mut movable = start(OURS);
+    let all = wait_table(&movable.run, MANY);
+    let worker = answering(&movable.run).expect("a worker that answers");
+    movable.replace_by(&binary(STOCK));
+    let run = &mut movable.run;
+    Signal::USR2.send(run.master());
+    wait_until(PATIENCE, "an answer of a new worker", || {
+        run.notify.messages();
+        answering(run).is_some_and(|next| next != worker)
+    });
+    let known = wait_table(run, MANY + 1);
+    // Stock shows what fits into one piece of its CLI.
+    assert!(known.len() > 100 && known.iter().all(|pid| all.contains(pid) || *pid == worker));
+    let rows = procfs::environ(run.master()).expect("a living master");
+    let rows = rows.into_iter().find(|(name, _)| name == "HAPROXY_PROCESSES").map(|(_, v)| v);
+    let rows = rows.unwrap_or_default();
+    let listed = |pid: &Pid| rows.contains(&format!(";pid={pid};"));
+    let count = all.iter().filter(|pid| listed(pid)).count();
+    assert!(count > 1_170 && count < MANY, "{count}");
+    // The crowd was handed over with the oldest first.
+    let newest = procfs::children(run.master());
+    assert!(newest.len() >= MANY, "{} of {MANY} are alive", newest.len());
+    assert!(listed(&newest[MANY - 1]) && !listed(&newest[0]), "not the newest");
+}
+
+/// Stock itself ends, one way (1) or the other (SIGSEGV), and all of them with it.
+#[test]
+fn stock_ends() {
+    let mut movable = start(STOCK);
+    let status = movable.run.proxy().wait_exit(PATIENCE);
+    assert!(!status.success(), "{status}");
+    movable.run.wait_stderr("Argument list too long");
+    movable.run.host.wait_empty(PATIENCE);
+}
