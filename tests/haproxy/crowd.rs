@@ -10,13 +10,16 @@ use crate::faults::answering;
 use crate::run::{Run, rows};
 
 /// More rows than fit into one string of the environment, whoever writes them.
-const MANY: usize = 1_600;
+const MANY: usize = 1_800;
+/// Still more. Descriptors of rows that stock doesn't get count for nothing in it, and take from
+/// what it has for itself.
+const FEWER: usize = 1_600;
 
 /// A master with so many, and one that serves.
-fn start(variable: &str) -> Movable {
+fn start(variable: &str, count: usize) -> Movable {
     let mut movable = Movable::new(variable);
     let run = &mut movable.run;
-    let launch = run.host.launch_with_crowd(MANY, &movable.path);
+    let launch = run.host.launch_with_crowd(count, &movable.path);
     let args = ["-Ws", "-S", &run.master_socket()];
     run.spawn(run.complete(launch.args(args)).nofile(8192, 8192));
     movable
@@ -40,7 +43,7 @@ fn wait_table(run: &Run, reloads: usize) -> Vec<Pid> {
 /// shown whole, in as many pieces as there have to be (stock 3.0 cuts at one).
 #[test]
 fn process_table_longer_than_a_string() {
-    let mut movable = start(OURS);
+    let mut movable = start(OURS, MANY);
     let run = &mut movable.run;
     assert_eq!(wait_table(run, MANY).len(), MANY);
     for number in 1..=2 {
@@ -61,11 +64,14 @@ fn process_table_longer_than_a_string() {
 }
 
 /// On the way back: the newest that fit go to a stock image, which goes on with them, and the
-/// others live.
+/// others live. No image of stock 2.6 can have so many: it doesn't count their descriptors in.
 #[test]
 fn a_stock_image_gets_the_newest() {
-    let mut movable = start(OURS);
-    let all = wait_table(&movable.run, MANY);
+    let mut movable = start(OURS, FEWER);
+    if !movable.run.since(2, 7) {
+        return;
+    }
+    let all = wait_table(&movable.run, FEWER);
     let worker = answering(&movable.run).expect("a worker that answers");
     movable.replace_by(&binary(STOCK));
     let run = &mut movable.run;
@@ -74,7 +80,7 @@ fn a_stock_image_gets_the_newest() {
         run.notify.messages();
         answering(run).is_some_and(|next| next != worker)
     });
-    let known = wait_table(run, MANY + 1);
+    let known = wait_table(run, FEWER + 1);
     // Stock shows what fits into one piece of its CLI.
     assert!(known.len() > 100 && known.iter().all(|pid| all.contains(pid) || *pid == worker));
     let rows = procfs::environ(run.master()).expect("a living master");
@@ -82,17 +88,17 @@ fn a_stock_image_gets_the_newest() {
     let rows = rows.unwrap_or_default();
     let listed = |pid: &Pid| rows.contains(&format!(";pid={pid};"));
     let count = all.iter().filter(|pid| listed(pid)).count();
-    assert!(count > 1_170 && count < MANY, "{count}");
+    assert!(count > 1_170 && count < FEWER, "{count}");
     // The crowd was handed over with the oldest first.
     let newest = procfs::children(run.master());
-    assert!(newest.len() >= MANY, "{} of {MANY} are alive", newest.len());
-    assert!(listed(&newest[MANY - 1]) && !listed(&newest[0]), "not the newest");
+    assert!(newest.len() >= FEWER, "{} of {FEWER} are alive", newest.len());
+    assert!(listed(&newest[FEWER - 1]) && !listed(&newest[0]), "not the newest");
 }
 
 /// Stock itself ends, one way (1) or the other (SIGSEGV), and all of them with it.
 #[test]
 fn stock_ends() {
-    let mut movable = start(STOCK);
+    let mut movable = start(STOCK, MANY);
     let status = movable.run.proxy().wait_exit(PATIENCE);
     assert!(!status.success(), "{status}");
     movable.run.wait_stderr("Argument list too long");
