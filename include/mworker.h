@@ -819,7 +819,7 @@ int mworker_enforce_max_reloads(struct mworker *mw);
  * Returns MWORKER_ERR_SYSTEM with errno as of kill(), ESRCH for such a one.
  * Masters, and workers that mworker_fork_process() made.
  */
-int mworker_kill(struct mworker *mw, int pid, int signal);
+int mworker_signal_process(struct mworker *mw, int pid, int signal);
 
 /* Releases the rows whose process was never forked. Masters. */
 int mworker_release_unborn(struct mworker *mw);

@@ -50,6 +50,12 @@ static void shim_hold_first(void)
 	mworker_hold_signals();
 }
 
+/* What HAProxy's own code calls for kill(), see mworker.mk. */
+int shim_kill(pid_t pid, int signal)
+{
+	return mworker_signal_process(shim_mworker, pid, signal) == MWORKER_OK ? 0 : -1;
+}
+
 /* The workers of the former image are those after -sf. */
 static void shim_take_over(void)
 {

@@ -240,7 +240,7 @@ void shim_register_signal(int number, void (*function)(struct sig_handler *sh))
 /* What HAProxy's own code calls for kill(), see mworker.mk. */
 int shim_kill(pid_t pid, int signal)
 {
-	return mworker_kill(shim_mworker, pid, signal) == MWORKER_OK ? 0 : -1;
+	return mworker_signal_process(shim_mworker, pid, signal) == MWORKER_OK ? 0 : -1;
 }
 
 /* The functions that HAProxy's own module has under these names. */

@@ -266,7 +266,11 @@ pub unsafe extern "C" fn mworker_enforce_max_reloads(mw: *mut Handle) -> c_int {
 /// # Safety
 /// `mw` is NULL or a handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_kill(mw: *mut Handle, pid: c_int, signal: c_int) -> c_int {
+pub unsafe extern "C" fn mworker_signal_process(
+    mw: *mut Handle,
+    pid: c_int,
+    signal: c_int,
+) -> c_int {
     // SAFETY: by the caller's promise.
     unsafe {
         enter_master(mw, |side| {

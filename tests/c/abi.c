@@ -210,7 +210,7 @@ static void null_handles(void)
     CHECK_INT(mworker_notify(mw, "READY=1"), -EINVAL);
     INVALID(mworker_load_status(mw));
     INVALID(mworker_enforce_max_reloads(mw));
-    INVALID(mworker_kill(mw, getpid(), 0));
+    INVALID(mworker_signal_process(mw, getpid(), 0));
     INVALID(mworker_release_unborn(mw));
     INVALID(mworker_start_programs(mw, 0));
     CHECK(mworker_row_next(mw, NULL) == NULL);
@@ -263,8 +263,8 @@ static void null_arguments(void)
     INVALID(mworker_signal(host.mw, 0));
     INVALID(mworker_signal(host.mw, -1));
     /* What is no process of the table is the host's own matter. */
-    CHECK_INT(mworker_kill(host.mw, getpid(), 0), MWORKER_OK);
-    CHECK_INT(mworker_kill(host.mw, 5000001, 0), MWORKER_ERR_SYSTEM);
+    CHECK_INT(mworker_signal_process(host.mw, getpid(), 0), MWORKER_OK);
+    CHECK_INT(mworker_signal_process(host.mw, 5000001, 0), MWORKER_ERR_SYSTEM);
     CHECK_INT(errno, ESRCH);
     CHECK_INT(mworker_set_environment(host.mw, NULL), MWORKER_OK);
     CHECK_INT(mworker_read_table(host.mw, NULL), MWORKER_OK);
