@@ -3,6 +3,8 @@
 //!
 //! The binary comes from `MWORKER_EXAMPLE_PROXY`; `make test` builds it and sets that.
 
+#[path = "example_proxy/classes.rs"]
+mod classes;
 #[path = "example_proxy/cli.rs"]
 mod cli;
 #[path = "example_proxy/crowd.rs"]

@@ -9,6 +9,8 @@
 
 #[path = "haproxy/at_once.rs"]
 mod at_once;
+#[path = "haproxy/classes.rs"]
+mod classes;
 #[path = "haproxy/cli.rs"]
 mod cli;
 #[path = "haproxy/compare.rs"]
