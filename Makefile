@@ -467,6 +467,7 @@ bench-systemd: $(EXAMPLE)
 		$(CARGO_TEST) --test systemd -- measured
 
 .PHONY: bench
-bench:
+bench: $(EXAMPLE)
 	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
-	@$(WITH_HAPROXYS) $(RUN_CARGO) bench --locked --quiet --bench reload --bench figures
+	@$(WITH_HAPROXYS) MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) \
+		$(RUN_CARGO) bench --locked --quiet --bench reload --bench crowd --bench figures

@@ -360,3 +360,47 @@ fn start_up_logs_and_memory() {
     let more = traces::memory_kb(run.master()).saturating_sub(memory);
     assert!(more < 1024, "{more} kB more after eight reloads");
 }
+
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// The tests that `docs/faults.md` names, as `FILE::FUNCTION`.
+    fn named(text: &str) -> Vec<(&str, &str)> {
+        let quoted = text.split('`').skip(1).step_by(2);
+        quoted
+            .filter_map(|name| name.split_once("::"))
+            .filter(|(file, _)| !file.contains(char::is_uppercase))
+            .collect()
+    }
+
+    #[test]
+    fn every_class_has_tests_and_each_is_there() {
+        let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = fs::read_to_string(top.join("docs/faults.md")).expect("docs/faults.md");
+        for (file, function) in named(&text) {
+            let path = match file.starts_with("src/") {
+                true => top.join(format!("{file}.rs")),
+                false => top.join("tests").join(format!("{file}.rs")),
+            };
+            let source = fs::read_to_string(&path).unwrap_or_default();
+            assert!(source.contains(&format!("fn {function}(")), "no test {file}::{function}");
+        }
+        let classes = text.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+        let classes: Vec<&str> = classes.take_while(|line| line.starts_with('|')).collect();
+        assert_eq!(classes.len(), 10);
+        for class in classes {
+            assert!(!named(class).is_empty(), "no test of {class}");
+        }
+        // And the other way round.
+        for (file, source) in [
+            ("haproxy/classes", include_str!("classes.rs")),
+            ("example_proxy/classes", include_str!("../example_proxy/classes.rs")),
+        ] {
+            for test in source.split("#[test]\nfn ").skip(1) {
+                let name = test.split('(').next().unwrap_or_default();
+                assert!(text.contains(&format!("`{file}::{name}`")), "{file}::{name} is not named");
+            }
+        }
+    }
+}
