@@ -206,9 +206,7 @@ fn status_is_limited() {
 #[test]
 fn status_is_not_repeated() {
     const PINGS: usize = 4;
-    let mut scene = Scene::new();
-    let launch = scene.launch_master("-Ws").env("WATCHDOG_USEC", "4000000");
-    scene.start_as(launch);
+    let mut scene = Scene::serving_with("WATCHDOG_USEC", "4000000");
     let told = scene.wait_status_begins("Ready. Connections: 0.");
     wait_until(PATIENCE, "pings", || {
         scene.notify.live()[told..].iter().filter(|m| is_ping(m)).count() >= PINGS
@@ -293,9 +291,7 @@ fn watchdog() {
 /// A frozen worker is no reason not to reload: the new one is well, and so is the service.
 #[test]
 fn frozen_worker_is_replaced() {
-    let mut scene = Scene::new();
-    let launch = scene.launch_master("-Ws").env("WATCHDOG_USEC", "4000000");
-    scene.start_as(launch);
+    let mut scene = Scene::serving_with("WATCHDOG_USEC", "4000000");
     let frozen = scene.worker();
     Signal::STOP.send(frozen);
     let at = scene.wait_status_begins(&format!("Worker {frozen} is frozen for "));
@@ -328,9 +324,7 @@ fn watchdog_of_another_process() {
 /// By choice a worker that dies is no end of the service: another one comes at once.
 #[test]
 fn dead_worker_is_replaced() {
-    let mut scene = Scene::new();
-    let launch = scene.launch_master("-Ws").env("MWORKER_RESTART", "2");
-    scene.start_as(launch);
+    let mut scene = Scene::serving_with("MWORKER_RESTART", "2");
     let first = scene.worker();
     Signal::KILL.send(first);
     scene.expect(RELOADING);
@@ -381,9 +375,7 @@ fn replacement_is_refused() {
 /// Who only ends its connections is no replacement, in none of the images to come.
 #[test]
 fn old_worker_is_no_replacement() {
-    let mut scene = Scene::new();
-    let launch = scene.launch_master("-Ws").env("MWORKER_RESTART", "9");
-    scene.start_as(launch);
+    let mut scene = Scene::serving_with("MWORKER_RESTART", "9");
     let mut held = scene.hold();
     scene.reload(Signal::USR2);
     scene.configure("nonsense\n");
@@ -431,9 +423,7 @@ fn replacement_dies_while_it_starts() {
 /// Somebody's own reload, with a better configuration, doesn't wait for the pause.
 #[test]
 fn reload_between_two_workers() {
-    let mut scene = Scene::new();
-    let launch = scene.launch_master("-Ws").env("MWORKER_RESTART", "9");
-    scene.start_as(launch);
+    let mut scene = Scene::serving_with("MWORKER_RESTART", "9");
     scene.configure("nonsense\n");
     Signal::KILL.send(scene.worker());
     scene.wait_logged("Starting a new worker in 4 s (4 of at most 9 in a row)");
@@ -449,9 +439,7 @@ fn reload_between_two_workers() {
 /// Told to leave while it waits for the next one, the master leaves.
 #[test]
 fn stop_between_two_workers() {
-    let mut scene = Scene::new();
-    let launch = scene.launch_master("-Ws").env("MWORKER_RESTART", "9");
-    scene.start_as(launch);
+    let mut scene = Scene::serving_with("MWORKER_RESTART", "9");
     scene.configure("nonsense\n");
     Signal::KILL.send(scene.worker());
     // Long enough for the signal to come before it is over.

@@ -87,6 +87,15 @@ impl Scene {
         scene
     }
 
+    /// The same with a variable.
+    #[track_caller]
+    pub fn serving_with(name: &str, value: &str) -> Scene {
+        let mut scene = Scene::new();
+        let launch = scene.launch_master("-Ws").env(name, value);
+        scene.start_as(launch);
+        scene
+    }
+
     // ----- configuration and start
 
     /// The configuration file.

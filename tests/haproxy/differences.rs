@@ -67,19 +67,22 @@ impl Rewrite {
     }
 }
 
+/// Those that note the environment of a master.
+const ENVIRONMENTS: &[&str] = &[
+    "argv",
+    "argv_without_socket_transfer",
+    "fresh_start",
+    "notifying",
+    "plain",
+    "quiet",
+    "without_master_cli",
+];
+
 /// All of those. A scenario fails over one that is no longer there.
 pub const REWRITES: &[Rewrite] = &[
     Rewrite {
         id: "ends-of-workers",
-        scenarios: &[
-            "argv",
-            "argv_without_socket_transfer",
-            "fresh_start",
-            "notifying",
-            "plain",
-            "quiet",
-            "without_master_cli",
-        ],
+        scenarios: ENVIRONMENTS,
         stock: "type=w;fd=<fd>;cfd=<fd>;",
         ours: "type=w;fd=<fd>;cfd=-1;",
         versions: (2, 7)..=(2, 9),
@@ -107,15 +110,7 @@ pub const REWRITES: &[Rewrite] = &[
     },
     Rewrite {
         id: "version-of-the-master",
-        scenarios: &[
-            "argv",
-            "argv_without_socket_transfer",
-            "fresh_start",
-            "notifying",
-            "plain",
-            "quiet",
-            "without_master_cli",
-        ],
+        scenarios: ENVIRONMENTS,
         stock: "version=(null)",
         ours: "version=",
         versions: UNTIL_3_3,
@@ -164,6 +159,23 @@ macro_rules! bad_row {
                 $text
             )],
             versions: ALL,
+        }
+    };
+}
+
+/// What a program has open of its master: its poller, its listener, ends of pairs.
+macro_rules! of_the_master {
+    ($ends:literal, $versions:expr) => {
+        Difference {
+            id: "descriptors-of-programs",
+            scenarios: PROGRAMS,
+            stock: &[
+                "    1 x anon_inode:[eventpoll]|",
+                "    1 x unix listen <dir>/master.sock.<master>.tmp|",
+                concat!("    ", $ends, " x unix stream|"),
+            ],
+            ours: &[],
+            versions: $versions,
         }
     };
 }
@@ -254,15 +266,7 @@ pub const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         id: "state-of-the-master",
-        scenarios: &[
-            "argv",
-            "argv_without_socket_transfer",
-            "fresh_start",
-            "notifying",
-            "plain",
-            "quiet",
-            "without_master_cli",
-        ],
+        scenarios: ENVIRONMENTS,
         stock: &[],
         ours: &["    MWORKER_STATE|"],
         versions: ALL,
@@ -310,50 +314,10 @@ pub const DIFFERENCES: &[Difference] = &[
         ours: &[],
         versions: FROM_2_7,
     },
-    Difference {
-        id: "descriptors-of-programs",
-        scenarios: PROGRAMS,
-        stock: &[
-            "    1 x anon_inode:[eventpoll]|",
-            "    1 x unix listen <dir>/master.sock.<master>.tmp|",
-            "    3 x unix stream|",
-        ],
-        ours: &[],
-        versions: FROM_2_7,
-    },
-    Difference {
-        id: "descriptors-of-programs",
-        scenarios: PROGRAMS,
-        stock: &[
-            "    1 x anon_inode:[eventpoll]|",
-            "    1 x unix listen <dir>/master.sock.<master>.tmp|",
-            "    4 x unix stream|",
-        ],
-        ours: &[],
-        versions: FROM_2_7,
-    },
-    Difference {
-        id: "descriptors-of-programs",
-        scenarios: PROGRAMS,
-        stock: &[
-            "    1 x anon_inode:[eventpoll]|",
-            "    1 x unix listen <dir>/master.sock.<master>.tmp|",
-            "    1 x unix stream|",
-        ],
-        ours: &[],
-        versions: UNTIL_2_6,
-    },
-    Difference {
-        id: "descriptors-of-programs",
-        scenarios: PROGRAMS,
-        stock: &[
-            "    1 x anon_inode:[eventpoll]|",
-            "    1 x unix listen <dir>/master.sock.<master>.tmp|",
-            "    2 x unix stream|",
-        ],
-        ours: &[],
-        versions: UNTIL_2_6,
-    },
+    of_the_master!("3", FROM_2_7),
+    of_the_master!("4", FROM_2_7),
+    of_the_master!("1", UNTIL_2_6),
+    of_the_master!("2", UNTIL_2_6),
     Difference {
         id: "programs-that-cannot-be-executed",
         scenarios: &["cannot_be_executed"],
