@@ -96,11 +96,20 @@ impl Run {
     /// The usual configuration, with lines added to its global section and sections added
     /// to its end.
     pub fn config(&self, global: &str, sections: &str) -> String {
+        // Up to 2.4 a new worker gets the listeners of the old one by its stats socket.
+        let listeners = if self.since(2, 5) { "" } else { " expose-fd listeners" };
+        let (lua, answer) = if self.since(2, 2) {
+            let body = "return status 200 content-type text/plain lf-string \"%pid\"";
+            (String::new(), body)
+        } else {
+            let script = self.host.write("pid.lua", PID_LUA);
+            (format!("    lua-load {}\n", script.display()), "use-service lua.pid")
+        };
         format!(
-            "global\n    maxconn 200\n    nbthread 2\n    stats socket {stats} level admin\n{global}\n\
+            "global\n    maxconn 200\n    nbthread 2\n    stats socket {stats} level admin{listeners}\n{lua}{global}\n\
              defaults\n    timeout connect 10s\n    timeout client 10m\n    timeout server 10m\n\
              frontend web\n    mode http\n    bind {http}\n    \
-             http-request return status 200 content-type text/plain lf-string \"%pid\"\n\
+             http-request {answer}\n\
              listen line\n    mode tcp\n    bind {tcp}\n    server echo {echo}\n{sections}\n",
             stats = self.host.path("stats.sock").display(),
             http = self.http.addr(),
@@ -265,8 +274,9 @@ impl Run {
     }
 
     /// Waits until the master serves its CLI, would act on a signal, and has counted the
-    /// reloads asked for so far. The answer alone would do from 3.1 on; before that, an
-    /// image which is about to be replaced loses signals.
+    /// reloads asked for so far. Up to 3.0 an image which is about to be replaced loses
+    /// signals; from 3.1 on they are held back until the new worker serves. Stock 3.3.0
+    /// holds them back for good once a reload has failed, and never settles then.
     #[track_caller]
     pub fn settle(&mut self) {
         let (master, reloads, cli) = (self.master, self.reloads, self.cli());
@@ -668,12 +678,32 @@ pub fn listens(pid: Pid) -> bool {
         .is_ok_and(|all| all.iter().any(|descriptor| descriptor.kind.starts_with("tcp listen")))
 }
 
+/// Answers with the worker's PID, for HAProxy up to 2.1.
+const PID_LUA: &str = "\
+core.register_service('pid', 'http', function(applet)
+    local file = io.open('/proc/self/stat')
+    local pid = file:read('*n') .. ''
+    file:close()
+    applet:set_status(200)
+    applet:add_header('content-length', #pid)
+    applet:start_response()
+    applet:send(pid)
+end)
+";
+
 /// The rows of an answer to `show proc`, the master's first.
 pub fn rows(answer: &str) -> Vec<Row> {
     let mut section = String::from("# master");
     let mut rows = Vec::new();
+    // Up to 2.4 there is a column more.
+    let mut relative = false;
     for line in answer.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        relative |= line.contains("<relative PID>");
+        // `1`, `[was: 1]` or `-`.
+        if relative && words.len() > 2 && words.remove(2) == "[was:" {
+            words.remove(2);
+        }
         if line.starts_with("# ") {
             section = line.to_owned();
         } else if let [pid, kind, reloads, ..] = words[..] {
