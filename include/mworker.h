@@ -788,6 +788,12 @@ int mworker_write_table(struct mworker *mw);
 int mworker_loaded(struct mworker *mw);
 
 /*
+ * The image that waits, up to 3.0, is ready to: tells systemd so, where the
+ * former image has left that to it. Masters, after mworker_read_table().
+ */
+int mworker_waits(struct mworker *mw);
+
+/*
  * The new configuration can't be used, because of `why` (not NULL), or there
  * could be no worker: the reload failed, which is counted, logged and told. Up
  * to 3.0 the process re-executes itself to wait, so this returns only when

@@ -140,11 +140,8 @@ void mworker_loop(void)
 	};
 	size_t i;
 
-#if MWORKER_HAPROXY < 0x0207
-	/* Later ones have said so before they execute this image. */
 	shim_configure();
-	mworker_notify_ready(shim_mworker);
-#endif
+	mworker_waits(shim_mworker);
 	/* A master has nothing to hurry for. */
 	global.tune.options &= ~GTUNE_BUSY_POLLING;
 

@@ -199,6 +199,17 @@ pub unsafe extern "C" fn mworker_loaded(mw: *mut Handle) -> c_int {
     unsafe { enter_master(mw, |side| done(|| side.master.handle(Event::ReadyTakenByHost))) }
 }
 
+/// The image that waits, up to 3.0, is ready to: tells systemd so, where the
+/// former image has left that to it. Masters, after mworker_read_table().
+///
+/// # Safety
+/// `mw` is NULL or a handle; the process has one thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mworker_waits(mw: *mut Handle) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe { enter_master(mw, |side| done(|| side.master.handle(Event::Waits))) }
+}
+
 /// The new configuration can't be used, because of `why` (not NULL), or there
 /// could be no worker: the reload failed, which is counted, logged and told. Up
 /// to 3.0 the process re-executes itself to wait, so this returns only when

@@ -53,12 +53,17 @@ pub struct Report {
     pub bad: Vec<BadRow>,
     /// Whether there was a row of the master.
     pub has_master: bool,
+    /// Whether its writer is of those that leave it to the image that waits to
+    /// tell systemd READY: their rows have one end of a socketpair only.
+    pub leaves_ready: bool,
 }
 
 struct Row<'a> {
     process: Process,
     /// Its writer left it to the reader to count the reload: 2.4 and before.
     uncounted: bool,
+    /// Its writer knows of one end: 2.6 and before.
+    one_end: bool,
     id: &'a [u8],
     version: &'a [u8],
 }
@@ -72,7 +77,7 @@ fn number(value: &[u8]) -> Option<i32> {
 fn parse_row(text: &[u8]) -> Result<Row<'_>, &'static str> {
     let mut process = Process::default();
     let (mut id, mut version): (&[u8], &[u8]) = (&[], &[]);
-    let mut uncounted = false;
+    let (mut uncounted, mut one_end) = (false, true);
     for field in text.split(|b| *b == b';').filter(|f| !f.is_empty()) {
         let Some(equals) = field.iter().position(|b| *b == b'=') else {
             return Err("a field has no '='");
@@ -104,7 +109,10 @@ fn parse_row(text: &[u8]) -> Result<Row<'_>, &'static str> {
             }
             b"pid" => &mut process.pid,
             b"fd" => &mut process.ipc_fd[0],
-            b"cfd" => &mut process.ipc_fd[1],
+            b"cfd" => {
+                one_end = false;
+                &mut process.ipc_fd[1]
+            }
             b"reloads" => &mut process.reloads,
             b"failedreloads" => &mut process.failed_reloads,
             b"timestamp" => &mut process.timestamp,
@@ -127,7 +135,7 @@ fn parse_row(text: &[u8]) -> Result<Row<'_>, &'static str> {
         // which is closed, or of another one.
         process.ipc_fd[1] = -1;
     }
-    Ok(Row { process, uncounted, id, version })
+    Ok(Row { process, uncounted, one_end, id, version })
 }
 
 /// Reads the rows into `table`. Rows that make no sense are reported and left
@@ -152,6 +160,7 @@ pub fn read<T: Table>(
                 Err("the master has a row already")
             } else {
                 report.has_master |= master;
+                report.leaves_ready |= row.one_end;
                 Ok(row)
             }
         });
@@ -370,6 +379,7 @@ mod tests {
         ] {
             let (table, report) = read_all(text, V3_0);
             assert!(report.bad.is_empty(), "{report:?}");
+            assert_eq!(report.leaves_ready, !text.contains("cfd="));
             let (row, p) = table.rows().next().expect("a row");
             assert_eq!((p.ipc_fd, p.reloads, p.pid), ([fd, cfd], reloads, 11));
             assert_eq!(table.version(row), version.as_bytes());

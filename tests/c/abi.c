@@ -209,6 +209,7 @@ static void null_handles(void)
     INVALID(mworker_guard_load(mw));
     CHECK_INT(mworker_notify(mw, "READY=1"), -EINVAL);
     INVALID(mworker_load_status(mw));
+    INVALID(mworker_waits(mw));
     INVALID(mworker_enforce_max_reloads(mw));
     INVALID(mworker_signal_process(mw, getpid(), 0));
     INVALID(mworker_release_unborn(mw));

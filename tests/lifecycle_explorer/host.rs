@@ -142,7 +142,8 @@ impl World {
     }
 
     fn notify(&mut self, notice: &Notice) -> Verdict {
-        self.systemd.receive(notice, !self.generation.has_ready_handshake())
+        let repeats_ready = !self.generation.has_ready_handshake();
+        self.systemd.receive(notice, repeats_ready, self.ledger.loads_unasked)
     }
 
     /// Forks what the configuration named; the worker's PID.

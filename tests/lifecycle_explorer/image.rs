@@ -41,7 +41,9 @@ impl World {
         }
         hold(before == after, "every_row_is_taken_over", || format!("{before:?}, {after:?}"))?;
 
-        self.ledger.survives_exec(kind, self.generation.row_format());
+        // Replaced meanwhile by one that knows no waiting, it loads again.
+        let waits = kind == ExecKind::Wait && !generation.has_ready_handshake();
+        self.ledger.survives_exec(kind, self.generation.row_format(), waits);
         self.generation = generation;
         self.table = table;
         self.hardness = if line.hard { Hardness::Hard } else { Hardness::Soft };
@@ -54,7 +56,7 @@ impl World {
         self.life.taken_over(&mut self.table, kind == ExecKind::Wait);
         self.life.replaces(line.old_pids, self.hardness);
         self.time.begins(true);
-        if kind == ExecKind::Wait {
+        if waits {
             return self.enter_loop();
         }
         self.phase = Phase::Loading;

@@ -18,6 +18,8 @@ pub struct Ledger {
     pub reload_asked: Option<Hardness>,
     /// No reload has ever been carried out.
     pub first_start: bool,
+    /// This image is the first.
+    pub first_image: bool,
     /// How the last load ended.
     pub loaded: Option<bool>,
     /// Reloads that were carried out, failed or not.
@@ -32,6 +34,8 @@ pub struct Ledger {
     ///
     /// [`Action::Unblock`]: mworker::core::lifecycle::Action::Unblock
     pub blocked: bool,
+    /// It was started to wait, but knows no waiting, and loads.
+    pub loads_unasked: bool,
     /// When the worker was forked that starts.
     pub started: Option<u64>,
     /// It took too long, and was killed.
@@ -56,12 +60,14 @@ impl Default for Ledger {
             stop_asked: false,
             reload_asked: None,
             first_start: true,
+            first_image: true,
             loaded: None,
             reloads: 0,
             failed: 0,
             reported: None,
             in_service: None,
             blocked: true,
+            loads_unasked: false,
             started: None,
             overdue: false,
             restarts: 0,
@@ -116,6 +122,7 @@ impl Ledger {
             Move::Ready(pid) => self.ready(world, pid, &mut expected),
             Move::ReadyToHost(pid) => {
                 self.in_service = Some(pid);
+                expected.kills = overlooked(world, pid);
                 self.came_up(world, &mut expected);
             }
             Move::Reaped(pid, code) => self.reaped(world, pid, code, clock, &mut expected),
@@ -154,6 +161,11 @@ impl Ledger {
         expected.exec = self.reload_asked.take().map(ExecKind::Reload);
     }
 
+    /// Who is replaced to wait, by one that loads, leaves a worker.
+    fn nobody_serves(&self) -> bool {
+        self.first_start && self.in_service.is_none()
+    }
+
     fn reload_failed(&mut self) {
         self.loaded = Some(false);
         self.failed += 1;
@@ -188,7 +200,7 @@ impl Ledger {
     fn refused(&mut self, world: &World, expected: &mut Expected) {
         let unborn = world.table.rows().filter(|(_, p)| p.pid == -1);
         expected.released = unborn.map(|(row, _)| (row, Gone::Unborn)).collect();
-        if self.first_start {
+        if self.nobody_serves() {
             expected.exit = Some(1);
         } else if world.generation.has_ready_handshake() {
             self.new_worker_failed(expected);
@@ -217,7 +229,7 @@ impl Ledger {
         }
         expected.in_service.push(row);
         expected.kills = replaced(world, row);
-        if self.first_start {
+        if self.first_image {
             expected.kills.push((GIVEN_BY_USER, Signal::Usr1));
         }
         self.came_up(world, expected);
@@ -233,7 +245,7 @@ impl Ledger {
         if process.is_starting() {
             expected.released.push((row, Gone::Starting));
             self.start_ends();
-            if self.first_start {
+            if self.nobody_serves() {
                 self.loaded = Some(false);
                 expected.exit = Some(code);
             } else {
@@ -279,7 +291,7 @@ impl Ledger {
     }
 
     /// What the next image knows of it all.
-    pub fn survives_exec(&mut self, kind: ExecKind, rows: RowFormat) {
+    pub fn survives_exec(&mut self, kind: ExecKind, rows: RowFormat, waits: bool) {
         // The status to leave with isn't handed over, in any generation.
         self.reported = None;
         self.loaded = None;
@@ -287,6 +299,8 @@ impl Ledger {
         self.pause_until = None;
         self.look_due = 0;
         self.status_at = None;
+        self.loads_unasked = kind == ExecKind::Wait && !waits;
+        self.first_image = false;
         self.first_start &= kind == ExecKind::Wait;
         self.reloads += i32::from(kind != ExecKind::Wait);
         // Rows have no place for it.
@@ -299,6 +313,14 @@ impl Ledger {
 /// `signal` to each child.
 pub fn everybody(world: &World, signal: Signal) -> Vec<(i32, Signal)> {
     world.forked().map(|(_, p)| (p.pid, signal)).collect()
+}
+
+/// Who would be current besides the new worker `pid`.
+fn overlooked(world: &World, pid: i32) -> Vec<(i32, Signal)> {
+    let soft = if world.hardness == Hardness::Hard { Signal::Term } else { Signal::Usr1 };
+    let current = |p: &Process| p.is(options::WORKER) && !p.is(options::LEAVING | options::INIT);
+    let who = world.forked().filter(|(_, p)| p.pid != pid && current(p));
+    who.map(|(_, p)| (p.pid, soft)).collect()
 }
 
 /// SIGTERM to the workers that have lived through too many reloads.

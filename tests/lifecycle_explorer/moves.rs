@@ -41,14 +41,14 @@ pub enum Move {
     ExecFails,
 }
 
-/// Everything that can happen in `world`.
-pub fn moves(world: &World, may_upgrade: bool) -> Vec<Move> {
+/// Everything that can happen in `world`; `may_upgrade` says which execs may be of another binary.
+pub fn moves(world: &World, may_upgrade: impl Fn(ExecKind) -> bool) -> Vec<Move> {
     let mut moves = Vec::new();
     match world.phase {
         Phase::Left(_) => {}
         Phase::Execing(kind) => {
             moves.extend([Move::ExecSucceeds, Move::ExecFails]);
-            if may_upgrade && kind != ExecKind::Wait {
+            if may_upgrade(kind) {
                 moves.push(Move::ExecUpgrades);
             }
         }

@@ -53,17 +53,15 @@ pub fn watched(generation: Generation) -> Vec<Scenario> {
     vec![Scenario { generation, upgrade: None, policy, program: false }]
 }
 
-/// From one binary to another, programs included where the old one has them.
+/// From one binary to another: with programs where the old one has them, and
+/// without, then also while it loads.
 pub fn upgrades(from: Generation, to: Generation) -> Vec<Scenario> {
-    [true, false]
-        .map(with_failure)
-        .map(|policy| Scenario {
-            generation: from,
-            upgrade: Some(to),
-            policy,
-            program: program_era(from),
-        })
-        .to_vec()
+    let of = |policy, program| Scenario { generation: from, upgrade: Some(to), policy, program };
+    let mut all = [true, false].map(with_failure).map(|p| of(p, program_era(from))).to_vec();
+    if program_era(from) {
+        all.push(of(with_failure(true), false));
+    }
+    all
 }
 
 /// Generations that have programs and re-execute to wait: the model's programs.

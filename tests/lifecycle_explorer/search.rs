@@ -5,6 +5,7 @@ use super::moves::{Move, moves};
 use super::sabotage::Sabotage;
 use super::scenario::Scenario;
 use super::world::World;
+use mworker::core::lifecycle::ExecKind;
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -55,7 +56,9 @@ pub fn explore(
     while explored.depth < depth && !frontier.is_empty() {
         let mut next = Vec::new();
         for (at, world) in &frontier {
-            let may_upgrade = scenario.upgrade.is_some_and(|to| to != world.generation);
+            let another = scenario.upgrade.is_some_and(|to| to != world.generation);
+            // Programs would make these too many.
+            let may_upgrade = |kind| another && (kind != ExecKind::Wait || !scenario.program);
             for step in moves(world, may_upgrade) {
                 explored.steps += 1;
                 let after = world.after(step, scenario, sabotage).map_err(|violation| {

@@ -16,8 +16,9 @@ impl Systemd {
     /// Invariant: READY, RELOADING and STOPPING come in an order that systemd
     /// accepts. READY ends a start or a reload; masters that re-execute to wait
     /// (`repeats_ready`) say it once more. RELOADING comes from a unit that
-    /// runs. Nothing but STOPPING follows STOPPING.
-    pub fn receive(&mut self, notice: &Notice, repeats_ready: bool) -> Verdict {
+    /// runs. Nothing but STOPPING follows STOPPING. Who loads
+    /// `unasked`, in place of one that was to wait, says how that ended as well.
+    pub fn receive(&mut self, notice: &Notice, repeats_ready: bool, unasked: bool) -> Verdict {
         let next = match (*self, notice) {
             (_, Notice::Stopping) => Some(Self::Stopping),
             (was, Notice::Status(_) | Notice::Extend { .. } | Notice::Watchdog) => Some(was),
@@ -26,7 +27,13 @@ impl Systemd {
             (Self::Reloading, Notice::ReloadFailed | Notice::ConfigurationRefused) => {
                 Some(Self::Running)
             }
-            (Self::Running, Notice::Ready { .. }) if repeats_ready => Some(Self::Running),
+            (
+                Self::Starting | Self::Running,
+                Notice::ReloadFailed | Notice::ConfigurationRefused,
+            ) if unasked => Some(Self::Running),
+            (Self::Running, Notice::Ready { .. }) if repeats_ready || unasked => {
+                Some(Self::Running)
+            }
             _ => None,
         };
         hold(next.is_some(), "systemd_accepts_the_order", || format!("{notice:?} while {self:?}"))?;

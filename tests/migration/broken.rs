@@ -87,7 +87,7 @@ fn survived(broken: Broken, age: Age) {
     let binary = Binary::of(age, Kind::Ours);
     let mut stage = broken.start(binary);
     stage.begin_load();
-    for _ in 0..OLD_WORKERS {
+    for _ in 0..=OLD_WORKERS {
         stage.reload(By::Signal);
     }
     let before = stage.traces();

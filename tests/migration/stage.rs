@@ -1,7 +1,10 @@
 //! One master under load, and all that must hold after each step.
 
 use std::collections::VecDeque;
+use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,16 +148,16 @@ impl Stage {
         let held = Held::open(self.tcp.addr());
         self.ask(by, true);
         self.reloads += 1;
-        self.took_over(held);
+        self.took_over(held, self.next);
     }
 
-    /// A new worker has come of something: it serves alone, and the last one is old.
-    pub fn took_over(&mut self, held: Held) {
+    /// A new worker of `binary` serves alone, and the last one is old, but for who holds it.
+    fn took_over(&mut self, held: Held, binary: &'static Binary) {
         self.binary = self.next;
         self.failed = 0;
         let former = self.current.clone();
         let pid = self.wait_for_worker(former.pid);
-        self.current = Worker { pid, binary: self.binary, born: self.reloads };
+        self.current = Worker { pid, binary, born: self.reloads };
         self.old.push_back((former, held));
         self.wait_notified(&["RELOADING", "READY"]);
         while self.old.len() > OLD_WORKERS {
@@ -175,10 +178,45 @@ impl Stage {
         self.reloads += 1;
         self.failed += 1;
         self.binary = self.next;
-        self.settle();
+        let table = self.settle();
         self.wait_notified(&["RELOADING", "READY"]);
         self.check("after a refused reload");
+        // What stock has forgotten is so.
+        self.failed = table.failed;
         self.write_config(true);
+    }
+
+    /// A reload during whose load another binary is put in the place of the one that loads, up to
+    /// 3.0 the master itself: that one is to wait then, for the other's worker.
+    #[track_caller]
+    pub fn reload_interrupted_by(&mut self, binary: &'static Binary) {
+        let held = Held::open(self.tcp.addr());
+        let mut serves = self.next;
+        self.interrupt_reload(binary);
+        if binary.since(3, 1) {
+            // It knows no waiting, but loads, and its worker replaces that one as well.
+            serves = binary;
+            self.wait_for_workers(1, self.old.len() + 1);
+        }
+        self.took_over(held, serves);
+        self.check("after a swap while it loaded");
+    }
+
+    /// The same, and nothing is looked at.
+    pub fn interrupt_reload(&mut self, binary: &'static Binary) {
+        self.notify.take();
+        let config = self.host.path("haproxy.cfg");
+        let (text, pipe) = (self.host.read("haproxy.cfg"), self.host.path("pipe"));
+        let made = Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo");
+        fs::rename(pipe, &config).expect("the pipe in its place");
+        self.proxy.signal(Signal::USR2);
+        // Opens once somebody reads.
+        let mut load = fs::File::options().write(true).open(&config).expect("a pipe");
+        self.write_config(true);
+        self.install(binary);
+        load.write_all(text.as_bytes()).expect("somebody reads");
+        self.reloads += 1;
     }
 
     fn ask(&mut self, by: By, success: bool) {
@@ -255,6 +293,19 @@ impl Stage {
     fn counts_failures(&self, shown: u32) -> bool {
         let forgets = self.binary.kind == Kind::Stock && self.binary.since(3, 1);
         shown == self.failed || forgets
+    }
+
+    /// Waits until there are so many current workers of what the master runs next, and old ones.
+    #[track_caller]
+    pub fn wait_for_workers(&mut self, current: usize, old: usize) {
+        let due = &self.next.version;
+        let counted = try_wait_for(PATIENCE, || {
+            let table = ShowProc::read(&self.cli().try_ask("show proc").ok()?)?;
+            let new = table.current.iter().any(|row| row.version == *due);
+            (new && (table.current.len(), table.old.len()) == (current, old)).then_some(())
+        });
+        let seen = self.cli().try_ask("show proc");
+        assert!(counted.is_some(), "not {current} current workers, {old} old ones: {seen:?}");
     }
 
     /// Waits until a worker other than `former` serves, and `former` takes nobody new.
@@ -334,7 +385,7 @@ impl Stage {
         // Stock takes the worker in service for an old one after a refusal.
         let mistaken = self.binary.kind == Kind::Stock && self.binary.since(3, 1);
         let mut current = vec![row(&self.current)];
-        if self.failed > 0 && mistaken && table.current.is_empty() {
+        if mistaken && table.current.is_empty() {
             old.append(&mut current);
         }
         old.sort_by_key(|row| row.pid);
@@ -448,5 +499,5 @@ fn write_config(host: &Host, http: &Port, tcp: &Port, echo: &Backend, more: &str
     );
     // In one step: a master may be reading it.
     let new = host.write("haproxy.cfg.new", &text);
-    std::fs::rename(new, host.path("haproxy.cfg")).expect("the configuration in its place");
+    fs::rename(new, host.path("haproxy.cfg")).expect("the configuration in its place");
 }

@@ -26,7 +26,7 @@ fn there_and_back(from: &'static Binary, to: &'static Binary) {
             stage.install(binary);
             stage.reload(by(round, from, to));
             // From there on there always are as many old workers.
-            if round > OLD_WORKERS {
+            if round * 2 > OLD_WORKERS + 1 {
                 stage.check_traces("after a swap");
             }
         }
@@ -39,7 +39,7 @@ fn there_and_back(from: &'static Binary, to: &'static Binary) {
 fn refused(from: &'static Binary, to: &'static Binary) {
     let mut stage = Stage::start(from);
     stage.begin_load();
-    for _ in 0..OLD_WORKERS {
+    for _ in 0..=OLD_WORKERS {
         stage.reload(By::Signal);
     }
     for (number, (binary, good)) in [
@@ -68,6 +68,57 @@ fn refused(from: &'static Binary, to: &'static Binary) {
     stage.finish(Signal::USR1);
 }
 
+/// While the one loads it is replaced by the other, which finds a worker that isn't its own.
+fn while_it_loads(from: &'static Binary, to: &'static Binary) {
+    if from.since(3, 1) {
+        // It isn't the master who loads.
+        return;
+    }
+    if to.since(3, 1) {
+        return by_one_that_does_not_wait(from, to);
+    }
+    if !from.since(2, 7) && to.since(2, 7) && to.kind == Kind::Stock {
+        // Up to 2.6 it is the image that waits which tells systemd READY, later the one before.
+        return nobody_says_ready(from, to);
+    }
+    let mut stage = Stage::start(from);
+    stage.begin_load();
+    for _ in 0..2 {
+        stage.reload_interrupted_by(to);
+        stage.reload(By::Signal);
+        stage.reload_interrupted_by(from);
+        stage.reload(By::Signal);
+        stage.check_traces("after swaps during loads");
+    }
+    stage.finish(Signal::TERM);
+}
+
+/// From 3.1 on no image waits. Stock has two workers then, neither of which knows that the other
+/// is the current one.
+fn by_one_that_does_not_wait(from: &'static Binary, to: &'static Binary) {
+    let mut stage = Stage::start(from);
+    if to.kind == Kind::Stock {
+        stage.interrupt_reload(to);
+        return stage.wait_for_workers(2, 0);
+    }
+    for _ in 0..OLD_WORKERS {
+        stage.install(from);
+        stage.reload(By::Signal);
+        stage.reload_interrupted_by(to);
+    }
+    // This image was given what those get that wait, but hands it on to nobody.
+    stage.reload(By::Signal);
+    stage.check_traces("after swaps during loads");
+    stage.finish(Signal::TERM);
+}
+
+fn nobody_says_ready(from: &'static Binary, to: &'static Binary) {
+    let mut stage = Stage::start(from);
+    stage.interrupt_reload(to);
+    stage.settle();
+    stage.wait_notified(&["RELOADING"]);
+}
+
 macro_rules! pairs {
     ($($name:ident: $from_age:ident $from:ident, $to_age:ident $to:ident;)*) => {
         $(mod $name {
@@ -83,6 +134,12 @@ macro_rules! pairs {
             fn refused() {
                 let from = Binary::of(Age::$from_age, Kind::$from);
                 super::refused(from, Binary::of(Age::$to_age, Kind::$to));
+            }
+
+            #[test]
+            fn while_it_loads() {
+                let from = Binary::of(Age::$from_age, Kind::$from);
+                super::while_it_loads(from, Binary::of(Age::$to_age, Kind::$to));
             }
         })*
     };

@@ -19,11 +19,23 @@ pub struct Traces {
     pub signals: String,
 }
 
+/// Each image sets these for itself. From 3.1 on they are not handed on, but what came from an
+/// earlier version stays; `HAPROXY_LOAD_SUCCESS` for one image.
+const SET_ANEW: [&str; 6] = [
+    "HAPROXY_CFGFILES",
+    "HAPROXY_CLI",
+    "HAPROXY_LOAD_SUCCESS",
+    "HAPROXY_LOCALPEER",
+    "HAPROXY_MASTER_CLI",
+    "HAPROXY_MWORKER",
+];
+
 impl Traces {
     /// None while one of them isn't there, or the master is being asked something.
     pub fn of(master: Pid, worker: Pid) -> Option<Traces> {
         let mut variables: Vec<String> =
             procfs::environ(master).ok()?.into_iter().map(|(name, _)| name).collect();
+        variables.retain(|name| !SET_ANEW.contains(&name.as_str()));
         variables.sort();
         let signals = procfs::signals(master).ok()?;
         Some(Traces {

@@ -62,6 +62,9 @@ pub enum Event<'a> {
     /// The host's own code has met a failed reload, counted it and told who had
     /// to be told (HAProxy 3.1 and later, for what the master itself refuses).
     RefusalTakenByHost,
+    /// The image that waits for what the former one has forked is ready to
+    /// (HAProxy up to 3.0).
+    Waits,
     /// The host gives up on the processes that it has rows for and has not forked.
     UnbornDropped,
     /// The programs of the new configuration have been forked, and those that they

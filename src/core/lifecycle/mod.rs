@@ -18,7 +18,7 @@ pub use time::{PACE, Pace};
 
 use super::generation::Generation;
 use super::notify::Notice;
-use super::process::{Process, options};
+use super::process::{Pid, Process, options};
 use super::record::Record;
 use super::signal::{Ending, Meaning, Signal};
 use super::table::Table;
@@ -85,6 +85,8 @@ pub struct Lifecycle {
     exit_code: Option<i32>,
     pending: Option<Hardness>,
     loaded: Option<bool>,
+    /// The former image is of those that leave it to the next one to tell READY.
+    pub ready_is_left: bool,
     times: time::Times,
 }
 
@@ -105,6 +107,7 @@ impl Lifecycle {
             exit_code: None,
             pending: None,
             loaded: None,
+            ready_is_left: false,
             times: time::Times::default(),
         }
     }
@@ -177,6 +180,7 @@ impl Lifecycle {
             Event::RefusalTakenByHost => self.nothing_new_serves(table, texts::REFUSED, now),
             Event::ProgramsStarted(hardness) => self.replace_programs(table, hardness, out),
             Event::UnbornDropped => reload::drop_unborn(table, out),
+            Event::Waits => self.waits(out),
             Event::EnforceMaxReloads => {
                 kill_where(
                     table,
@@ -190,6 +194,16 @@ impl Lifecycle {
             Event::NoChildLeft if self.awaits_restart() => {}
             Event::NoChildLeft => self.leave_if_alone(out),
             Event::Tick { figures } => self.tick(table, figures, now, out),
+        }
+    }
+
+    /// Images that wait tell READY up to 2.6; later ones find it told, unless the
+    /// binary was replaced during the load, and that was of those.
+    fn waits<R>(&self, out: &mut Vec<Action<R>>) {
+        if self.generation.notifies_when_waiting() || self.ready_is_left {
+            if let Some(pid) = Pid::new(self.own_pid) {
+                out.push(Action::Notify(Notice::Ready { pid }));
+            }
         }
     }
 
@@ -236,9 +250,16 @@ impl Lifecycle {
         out.push(Action::Exit(status));
     }
 
-    /// Whether this is the first start: no reload has ever been asked for.
-    fn is_first_start<T: Table>(&self, table: &T) -> bool {
+    /// Whether no reload has ever been asked for.
+    fn is_before_reloads<T: Table>(&self, table: &T) -> bool {
         table.master().is_none_or(|row| table.load(row).reloads == 0)
+    }
+
+    /// Whether this is the first start: then no worker is there, as it is of a
+    /// master that was replaced when it had forked one.
+    fn is_first_start<T: Table>(&self, table: &T) -> bool {
+        let up = |p: &Process| p.is(options::WORKER) && p.pid > 0 && !p.is_starting();
+        self.is_before_reloads(table) && table.find(up).is_none()
     }
 }
 

@@ -113,7 +113,7 @@ impl Lifecycle {
         let mut process = table.load(row);
         process.options &= !options::INIT;
         table.store(row, process);
-        self.retire(table, |other, _| other != row);
+        self.retire(table, process.reloads, |other, _| other != row);
         self.record.vacant = false;
         if self.leaving {
             self.start_ends();
@@ -150,13 +150,14 @@ impl Lifecycle {
             table.store(master, process);
         }
         if self.generation.has_ready_handshake() {
+            self.replace_overlooked(table, out);
             out.push(Action::Answer { success: true });
             out.push(Action::Unblock);
             self.take_pending(table, now, out);
         } else {
             // If it can't re-execute itself to wait it goes on with this table.
             if let Some(newest) = newest_workers(table) {
-                self.retire(table, |_, p| p.reloads > newest);
+                self.retire(table, newest, |_, p| p.reloads > newest);
             }
             if self.generation.waits_after_success() {
                 out.push(Action::Exec(ExecKind::Wait));
@@ -166,8 +167,14 @@ impl Lifecycle {
 
     /// New workers serve now, and nobody else: `others` have been replaced. Not all
     /// generations have set LEAVING on reading the table, as it might have failed.
-    /// Programs go where the master has none any more.
-    fn retire<T: Table>(&self, table: &mut T, others: impl Fn(T::Row, &Process) -> bool) {
+    /// Programs go where the master has none any more. Who was replaced is older than
+    /// the `newest`, which is all that is handed over of it.
+    fn retire<T: Table>(
+        &self,
+        table: &mut T,
+        newest: i32,
+        others: impl Fn(T::Row, &Process) -> bool,
+    ) {
         let gone = if self.generation.has_programs() { options::WORKER } else { options::CHILD };
         let mut at = table.first();
         while let Some(row) = at {
@@ -175,6 +182,7 @@ impl Lifecycle {
             let mut process = table.load(row);
             if process.is(gone) && process.pid > 0 && others(row, &process) {
                 process.options |= options::LEAVING;
+                process.reloads = process.reloads.max(newest.saturating_add(1));
                 table.store(row, process);
             }
         }
@@ -193,13 +201,31 @@ impl Lifecycle {
         }
     }
 
+    /// A worker that counts as current beside the new one: of a master up to 3.0
+    /// that was replaced, by one that doesn't wait, after it had forked it.
+    fn replace_overlooked<T: Table>(&self, table: &mut T, out: &mut Vec<Action<T::Row>>) {
+        let Some(newest) = newest_workers(table) else { return };
+        // New rows come last.
+        let up = table.rows().filter(|(_, p)| is_up(p) && p.reloads == newest);
+        let Some((new, _)) = up.last() else { return };
+        let overlooked = |(row, p): &(T::Row, Process)| *row != new && p.is_in_service();
+        let pids: Vec<Pid> =
+            table.rows().filter(overlooked).filter_map(|(_, p)| p.target()).collect();
+        if pids.is_empty() {
+            return;
+        }
+        self.retire(table, newest, |row, _| row != new);
+        let signal = leave(self.old_pids_hardness);
+        out.extend(pids.into_iter().map(|pid| Action::Kill { pid, signal }));
+    }
+
     fn replace_old<T: Table>(&mut self, table: &T, out: &mut Vec<Action<T::Row>>) {
         let signal = leave(self.old_pids_hardness);
         kill_where(table, |p| p.is(options::LEAVING) && !self.exceeds_reloads(p), signal, out);
         kill_where(table, |p| p.is(options::LEAVING) && self.exceeds_reloads(p), Signal::Term, out);
         // After a reload a PID that is not in the table any more has been
         // reaped, and may be somebody else's.
-        let first = self.is_first_start(table);
+        let first = self.is_before_reloads(table);
         for pid in std::mem::take(&mut self.old_pids) {
             if let Some(pid) = Pid::new(pid).filter(|_| first) {
                 out.push(Action::KillStranger { pid, signal });

@@ -63,6 +63,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         for bad in &report.bad {
             self.log(Level::Warning, &bad.to_string());
         }
+        self.life.ready_is_left = report.leaves_ready;
         self.life.taken_over(&mut self.table, waits);
         self.mend_descriptors();
         self.close_what_nobody_uses();
