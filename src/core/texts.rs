@@ -51,10 +51,10 @@ pub(super) fn reloading(product: &str, hard: bool, words: Words) -> (Level, Stri
 const REEXECUTING: &str = "Reexecuting Master process";
 
 /// The new configuration is refused, and the next image waits.
-pub(super) const fn load_failure(words: Words) -> &'static str {
+pub(super) const fn load_failure(words: Words) -> &'static [&'static str] {
     match words {
-        Words::V2_6 => "Loading failure!",
-        Words::V1_8 | Words::V2_0 => "Reexecuting Master process in waitpid mode",
+        Words::V2_6 => &["Loading failure!"],
+        Words::V1_8 | Words::V2_0 => &["Reexecuting Master process in waitpid mode", REEXECUTING],
     }
 }
 

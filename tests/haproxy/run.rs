@@ -288,6 +288,11 @@ impl Run {
             (rows(&answer).first()?.reloads == reloads && master_ready(master)).then_some(())
         });
         assert!(settled.is_some(), "master {master} did not settle after {reloads} reloads");
+        if !self.since(2, 5) {
+            // Up to 2.4 the master is there before its worker, which loses a soft stop that
+            // comes before it serves. Where it doesn't, the scenario will say so.
+            let _ = http::get(self.http.addr(), "/", Duration::from_secs(2));
+        }
         self.learn();
     }
 
@@ -327,7 +332,13 @@ impl Run {
     /// Waits until the workers told to leave no longer listen, or are gone.
     #[track_caller]
     pub fn wait_leaving(&self) {
-        let old: Vec<Pid> = self.rows_of("# old workers").iter().map(|row| row.pid).collect();
+        let rows = self.rows();
+        let of = |section: &'static str| rows.iter().filter(move |row| row.section == section);
+        // After a reload that failed, stock of some versions calls the one that serves old.
+        let newest = of("# old workers").map(|row| row.reloads).min();
+        let serves = |row: &Row| of("# workers").next().is_none() && Some(row.reloads) == newest;
+        let old: Vec<Pid> =
+            of("# old workers").filter(|row| !serves(row)).map(|row| row.pid).collect();
         wait_until(PATIENCE, "old workers to stop listening", || {
             old.iter().all(|pid| !listens(*pid))
         });

@@ -252,8 +252,9 @@ impl Lifecycle {
             out.push(Action::Log(Level::Alert, texts::first_load_failed(why).into()));
             self.exit(1, out);
         } else if !self.generation.has_ready_handshake() {
-            let text = texts::load_failure(self.generation.words());
-            out.push(Action::Log(Level::Warning, text.into()));
+            for text in texts::load_failure(self.generation.words()) {
+                out.push(Action::Log(Level::Warning, (*text).into()));
+            }
             if self.generation.notifies_when_waiting() {
                 self.count_failure(table, why, now);
             } else {
