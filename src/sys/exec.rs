@@ -74,6 +74,7 @@ mod tests {
 
     #[test]
     fn a_failed_exec_leaves_limits_as_they_were() {
+        let _all = fd::all_descriptors();
         let before = OpenFiles::get().expect("limits");
         let plan = Plan {
             programs: vec![b"/nonexistent/proxy".to_vec()],
@@ -94,6 +95,7 @@ mod tests {
 
     #[test]
     fn no_shell_stands_in_for_what_cant_be_executed() {
+        let _all = fd::all_descriptors();
         use std::os::unix::fs::PermissionsExt;
         let folder = std::env::temp_dir().join(format!("mworker-exec-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");

@@ -416,6 +416,14 @@ fn first_descriptor(message: &libc::msghdr) -> Option<OwnedFd> {
     first
 }
 
+/// Held by tests that change the flags of all descriptors of the process, or rely
+/// on them.
+#[cfg(test)]
+pub fn all_descriptors() -> std::sync::MutexGuard<'static, ()> {
+    static ALL: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALL.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -447,6 +455,7 @@ mod tests {
 
     #[test]
     fn marks_are_put_back() {
+        let _all = all_descriptors();
         let (a, b) = stream_pair().expect("a pair");
         set_close_on_exec(a.as_raw_fd(), false).expect("flag");
         let marked = close_others_on_exec(&[b.as_raw_fd()]);
@@ -457,6 +466,7 @@ mod tests {
 
     #[test]
     fn inherited_descriptors_are_known_by_what_they_are() {
+        let _all = all_descriptors();
         let (a, _b) = stream_pair().expect("a pair");
         let (c, _d) = stream_pair().expect("a pair");
         set_close_on_exec(a.as_raw_fd(), false).expect("flag");

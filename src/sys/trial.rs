@@ -121,6 +121,7 @@ mod tests {
         let argv = [b"/bin/sh".to_vec()];
         let arguments = [b"-c".to_vec(), script.as_bytes().to_vec()];
         let trial = Trial::new(Generation::NATIVE, &argv, Some(&arguments)).expect("a trial");
+        let _all = fd::all_descriptors();
         // SAFETY: the child only executes a shell.
         unsafe { run(&trial, &[b"NOTIFY_SOCKET=/x".to_vec()], &[0, 1, 2]) }
     }
@@ -138,6 +139,7 @@ mod tests {
 
     #[test]
     fn a_shell_is_no_stand_in() {
+        let _all = fd::all_descriptors();
         let path = std::env::temp_dir().join(format!("mworker-trial-{}", std::process::id()));
         fs::write(&path, "exit 0\n").expect("a file");
         fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("a mode");
