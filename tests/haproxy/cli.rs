@@ -215,7 +215,8 @@ fn interactive() {
             ("@1\n", "> "),
             ("show version\n", "> "),
             ("@master\n", "master> "),
-            ("show version;show cli level\n", "master> "),
+            // Two answers, each with a prompt.
+            ("show version;show cli level\n", "admin\n\nmaster> "),
         ] {
             session.send(line).expect("a master CLI that reads");
             let answer = session.read_until(end).expect("an answer and a prompt");
