@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fs};
 
+pub use mworker_kit::procfs::listens;
 use mworker_kit::{
     Backend, Host, Launch, MasterCli, NotifySocket, PATIENCE, Pid, Port, Proxy, Signal, procfs,
     try_wait_for, wait_for, wait_until,
@@ -387,12 +388,6 @@ pub fn table(answer: &str) -> Table {
 /// The PID in an answer to `show info`.
 pub fn pid_of_info(answer: &str) -> Option<Pid> {
     answer.lines().find_map(|line| line.strip_prefix("Pid: ")?.trim().parse().ok())
-}
-
-/// Whether a process has a TCP socket that listens.
-pub fn listens(pid: Pid) -> bool {
-    procfs::descriptors(pid)
-        .is_ok_and(|all| all.iter().any(|descriptor| descriptor.kind.starts_with("tcp listen")))
 }
 
 /// Whether a process is stopped.

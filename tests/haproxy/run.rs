@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
+pub use mworker_kit::procfs::listens;
 use mworker_kit::signal::master_ready;
 use mworker_kit::{
     Backend, Host, Launch, MasterCli, NotifySocket, PATIENCE, Pid, Port, Proxy, Signal, http,
@@ -681,12 +682,6 @@ pub fn describe(status: ExitStatus) -> String {
         (None, Some(signal)) => format!("signal {}", Signal(signal)),
         (None, None) => format!("{status:?}"),
     }
-}
-
-/// Whether a process has a TCP socket that listens.
-pub fn listens(pid: Pid) -> bool {
-    procfs::descriptors(pid)
-        .is_ok_and(|all| all.iter().any(|descriptor| descriptor.kind.starts_with("tcp listen")))
 }
 
 /// Answers with the worker's PID, for HAProxy up to 2.1.

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use mworker_kit::procfs::listens;
 use mworker_kit::signal::master_ready;
 use mworker_kit::{
     Backend, Host, Load, MasterCli, NotifySocket, PATIENCE, Pid, Plan, Port, Proxy, Signal, http,
@@ -477,12 +478,6 @@ impl Stage {
         self.wait_notified(&["STOPPING"]);
         self.host.wait_empty(PATIENCE);
     }
-}
-
-/// Whether a process has a TCP socket that listens.
-pub fn listens(pid: Pid) -> bool {
-    procfs::descriptors(pid)
-        .is_ok_and(|all| all.iter().any(|descriptor| descriptor.kind.starts_with("tcp listen")))
 }
 
 fn write_config(host: &Host, http: &Port, tcp: &Port, echo: &Backend, more: &str) {

@@ -18,13 +18,16 @@ pub fn try_wait_for<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) ->
     let end = Instant::now() + limit;
     let mut step = FIRST_STEP;
     loop {
+        let begun = Instant::now();
         if let Some(found) = probe() {
             return Some(found);
         }
         if Instant::now() >= end {
             return None;
         }
-        thread::sleep(step);
+        // A look that is costly (`/proc/net` with thousands of connections) leaves the
+        // processor to those that are waited for.
+        thread::sleep(step.max(begun.elapsed() * 2));
         step = (step * 3 / 2).min(LAST_STEP);
     }
 }

@@ -3,9 +3,9 @@
 //! A process may end at any time between two reads, so every view of a single one is an
 //! `io::Result`, and those over all of them leave out what has gone meanwhile.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::io;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use crate::Pid;
@@ -174,8 +174,41 @@ pub struct Descriptor {
     pub kind: String,
 }
 
+/// Whether a process has a TCP socket that listens. False for one that is gone.
+pub fn listens(pid: Pid) -> bool {
+    let Ok(links) = links(pid) else { return false };
+    let inodes: HashSet<&str> = links
+        .values()
+        .filter_map(|target| target.strip_prefix("socket:[")?.strip_suffix(']'))
+        .collect();
+    let net = Path::new("/proc").join(pid.to_string()).join("net");
+    ["tcp", "tcp6"].iter().any(|family| {
+        let Ok(file) = File::open(net.join(family)) else { return false };
+        // Those come first. After them may come thousands of connections.
+        BufReader::new(file)
+            .lines()
+            .skip(1)
+            .map_while(|line| line.ok().filter(|line| line.split_whitespace().nth(3) == Some("0A")))
+            .any(|line| line.split_whitespace().nth(9).is_some_and(|inode| inodes.contains(inode)))
+    })
+}
+
 /// The open descriptors of a process, by number.
 pub fn descriptors(pid: Pid) -> io::Result<Vec<Descriptor>> {
+    let links = links(pid)?;
+    // Read after the links, so that each socket seen is in the tables, unless it was closed.
+    let sockets = sockets(pid);
+    Ok(links
+        .into_iter()
+        .map(|(fd, target)| {
+            let kind = kind_of(&target, &sockets);
+            Descriptor { fd, target, kind }
+        })
+        .collect())
+}
+
+/// Where its descriptors lead.
+fn links(pid: Pid) -> io::Result<BTreeMap<i32, String>> {
     let mut links = BTreeMap::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
@@ -186,15 +219,7 @@ pub fn descriptors(pid: Pid) -> io::Result<Vec<Descriptor>> {
         let Ok(target) = fs::read_link(entry.path()) else { continue };
         links.insert(fd, target.to_string_lossy().into_owned());
     }
-    // Read after the links, so that each socket seen is in the tables, unless it was closed.
-    let sockets = sockets(pid);
-    Ok(links
-        .into_iter()
-        .map(|(fd, target)| {
-            let kind = kind_of(&target, &sockets);
-            Descriptor { fd, target, kind }
-        })
-        .collect())
+    Ok(links)
 }
 
 fn kind_of(target: &str, sockets: &HashMap<u64, String>) -> String {
@@ -293,6 +318,7 @@ mod tests {
         let (one, _two) = UnixStream::pair().unwrap();
         let addr = tcp.local_addr().unwrap();
         assert_eq!(own_kind(tcp.as_raw_fd()), format!("tcp listen {addr}"));
+        assert!(listens(process::id() as Pid));
         assert_eq!(own_kind(unix.as_raw_fd()), format!("unix listen {}", path.display()));
         assert_eq!(own_kind(one.as_raw_fd()), "unix stream");
     }
