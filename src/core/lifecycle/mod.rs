@@ -258,8 +258,7 @@ impl Lifecycle {
     /// Whether this is the first start: then no worker is there, as it is of a
     /// master that was replaced when it had forked one.
     fn is_first_start<T: Table>(&self, table: &T) -> bool {
-        let up = |p: &Process| p.is(options::WORKER) && p.pid > 0 && !p.is_starting();
-        self.is_before_reloads(table) && table.find(up).is_none()
+        self.is_before_reloads(table) && table.find(reload::is_up).is_none()
     }
 }
 

@@ -360,7 +360,7 @@ fn newest_workers<T: Table>(table: &T) -> Option<i32> {
     table.rows().filter(|(_, p)| is_up(p)).map(|(_, p)| p.reloads).min()
 }
 
-fn is_up(p: &Process) -> bool {
+pub(super) fn is_up(p: &Process) -> bool {
     p.is(options::WORKER) && !p.is(options::INIT) && p.pid > 0
 }
 
