@@ -15,15 +15,14 @@ use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
 
 /// Of what it says, so many bytes are kept.
 const KEPT: u64 = 16 * 1024;
 
-/// Whether `program`, looked for in PATH, is another file than the one that this
-/// process runs. If there is none that is for the exec to say.
-pub fn is_another(program: &[u8]) -> bool {
-    let Some(next) = look_up(program) else { return false };
+/// Whether the first of `programs` that can be executed is another file than the
+/// one that this process runs. If there is none that is for the exec to say.
+pub fn is_another(programs: &[Vec<u8>]) -> bool {
+    let Some(next) = programs.iter().find_map(|program| executable(program)) else { return false };
     match fs::metadata("/proc/self/exe") {
         Ok(own) => (own.dev(), own.ino()) != (next.dev(), next.ino()),
         // It can't be told.
@@ -31,18 +30,9 @@ pub fn is_another(program: &[u8]) -> bool {
     }
 }
 
-/// As execvp() finds it.
-fn look_up(program: &[u8]) -> Option<Metadata> {
-    let name = OsStr::from_bytes(program);
-    let found = |path: PathBuf| {
-        let file = fs::metadata(path).ok()?;
-        (file.is_file() && file.permissions().mode() & 0o111 != 0).then_some(file)
-    };
-    if program.contains(&b'/') {
-        return found(name.into());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-    std::env::split_paths(&path).find_map(|folder| found(folder.join(name)))
+fn executable(program: &[u8]) -> Option<Metadata> {
+    let file = fs::metadata(OsStr::from_bytes(program)).ok()?;
+    (file.is_file() && file.permissions().mode() & 0o111 != 0).then_some(file)
 }
 
 /// Runs `trial` to its end in a child, which gets `environment` without what is
@@ -154,8 +144,10 @@ mod tests {
     #[test]
     fn this_binary_is_no_other() {
         let own = std::env::current_exe().expect("a path");
-        assert!(!is_another(own.as_os_str().as_bytes()));
-        assert!(is_another(b"sh"), "found in PATH");
-        assert!(!is_another(b"/nonexistent/proxy"), "the exec says so");
+        let own = own.as_os_str().as_bytes().to_vec();
+        let (shell, nobody) = (b"/bin/sh".to_vec(), b"/nonexistent/proxy".to_vec());
+        assert!(!is_another(&[nobody.clone(), own, shell.clone()]));
+        assert!(is_another(&[nobody.clone(), shell]));
+        assert!(!is_another(&[nobody]), "the exec says so");
     }
 }

@@ -154,7 +154,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// tried first.
     fn try_binary(&self, environment: &[Vec<u8>], inherited: &[RawFd]) -> io::Result<()> {
         let argv = &self.boot.argv;
-        if !argv.first().is_some_and(|program| trial::is_another(program)) {
+        if !trial::is_another(&reexec::programs(argv, environment)) {
             return Ok(());
         }
         match Trial::new(self.generation(), argv, self.boot.trial.as_deref()) {
