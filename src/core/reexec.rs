@@ -141,6 +141,9 @@ pub struct Plan {
     pub environment: Vec<Vec<u8>>,
     /// Descriptors of the table, which have to stay open.
     pub keep: Vec<i32>,
+    /// The environment hasn't room for the whole table, which has to go over in
+    /// another way, besides.
+    pub cut: bool,
 }
 
 /// Plans the next exec.
@@ -162,7 +165,8 @@ pub fn plan<T: Table>(
         ExecKind::Reload(hardness) if pids.len() < count => Some(hardness),
         _ => None,
     };
-    let cut;
+    let cut = generation.hands_over_table() && request.processes.len() > longest;
+    let newest;
     let mut processes = request.processes;
     let beside;
     if !generation.hands_over_table() {
@@ -172,15 +176,16 @@ pub fn plan<T: Table>(
         record.reloads = master.and_then(|count| u32::try_from(count).ok());
         beside = pids.join(&b' ');
         processes = &beside;
-    } else if processes.len() > longest {
-        cut = handover::newest(table, processes, longest)?;
-        processes = &cut;
+    } else if cut {
+        newest = handover::newest(table, processes, longest)?;
+        processes = &newest;
     }
     Ok(Plan {
         programs: programs(request.argv, request.environment),
         argv: next_argv(table, generation, request, pids),
         environment: next_environment(generation, request, &record, processes),
         keep: descriptors(table, generation),
+        cut,
     })
 }
 
@@ -193,12 +198,6 @@ pub fn descriptors<T: Table>(table: &T, generation: Generation) -> Vec<i32> {
         .flat_map(|(_, p)| p.ipc_fd.into_iter().take(ends))
         .filter(|fd| *fd >= 0)
         .collect()
-}
-
-/// How long the process table in the environment may be. A longer one has to go
-/// over in another way, besides.
-pub fn longest_table<T: Table>(table: &T, generation: Generation, request: &Request<'_>) -> usize {
-    shares(table, generation, request).0
 }
 
 /// What a record may be longer by, once all of it is known.
@@ -539,6 +538,7 @@ mod tests {
         );
         let last = plan.environment.last().map(|v| String::from_utf8_lossy(v).into_owned());
         assert!(last.is_some_and(|v| v.starts_with("HAPROXY_PROCESSES=|") && v.ends_with(row)));
+        assert!(!plan.cut);
         assert_eq!(plan.keep, [8, 9, 10], "a row that was never forked has nothing to keep");
     }
 
@@ -552,6 +552,7 @@ mod tests {
         let whole = handover::write(&table, V3_0).expect("memory");
         assert!(whole.len() > handover::LONGEST);
         let plan = waiting(&table, V3_0, &whole);
+        assert!(plan.cut);
         let longest = plan.environment.iter().map(Vec::len).max();
         assert!(longest.is_some_and(|l| l < 128 * 1024 && l > handover::LONGEST - 200));
     }
@@ -583,7 +584,10 @@ mod tests {
             let told: Vec<Vec<u8>> = told.cloned().collect();
             let state = plan.environment.iter().find(|v| v.starts_with(b"MWORKER_STATE=")).cloned();
             let state = String::from_utf8(state.unwrap_or_default()).expect("text");
-            (told, state.contains(";untold="), longest_table(&table, V3_0, &request))
+            let rows = plan.environment.iter().find(|v| v.starts_with(b"HAPROXY_PROCESSES="));
+            let longest = rows.map(|v| v.len().saturating_sub(PROCESSES.len())).unwrap_or_default();
+            assert_eq!(plan.cut, longest < whole.len());
+            (told, state.contains(";untold="), longest)
         };
         let soft = ExecKind::Reload(Hardness::Soft);
         let (told, untold, longest) = planned(soft, 128 * 1024);

@@ -81,6 +81,7 @@ mod tests {
             argv: vec![b"/nonexistent/proxy".to_vec()],
             environment: Vec::new(),
             keep: Vec::new(),
+            cut: false,
         };
         let boot = OpenFiles { soft: before.soft - 1, ..before };
         let error = execute(&plan, &[], Some(boot));
@@ -114,6 +115,7 @@ mod tests {
                 argv: vec![b"p".to_vec()],
                 environment: Vec::new(),
                 keep: Vec::new(),
+                cut: false,
             };
             execute(&plan, &[], None).raw_os_error()
         };

@@ -133,21 +133,27 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         if generation.hands_over_table() {
             processes = handover::write(table, generation).map_err(memory_full)?;
         }
-        let request = |record| reexec::Request {
-            argv: &self.boot.argv,
-            listeners_from: self.boot.listeners_from.as_deref(),
-            environment,
-            kind,
-            load_status,
-            processes: &processes,
-            room: room::arguments(limits::stack()),
-            record,
+        let plan = |record: &Record| {
+            let request = reexec::Request {
+                argv: &self.boot.argv,
+                listeners_from: self.boot.listeners_from.as_deref(),
+                environment,
+                kind,
+                load_status,
+                processes: &processes,
+                room: room::arguments(limits::stack()),
+                record,
+            };
+            reexec::plan(table, generation, &request).map_err(memory_full)
         };
-        let longest = reexec::longest_table(table, generation, &request(record));
-        let whole = (processes.len() > longest).then(|| fd::sealed(&processes)).transpose()?;
-        let record = Record { table: whole.as_ref().map(AsRawFd::as_raw_fd), ..record.clone() };
-        let plan = reexec::plan(table, generation, &request(&record)).map_err(memory_full)?;
-        Ok(Next { plan, whole })
+        let record = Record { table: None, ..record.clone() };
+        let next = plan(&record)?;
+        if !next.cut {
+            return Ok(Next { plan: next, whole: None });
+        }
+        let whole = fd::sealed(&processes)?;
+        let plan = plan(&Record { table: Some(whole.as_raw_fd()), ..record })?;
+        Ok(Next { plan, whole: Some(whole) })
     }
 
     /// Nothing comes back from a binary that crashes, so one that isn't this is
