@@ -56,6 +56,19 @@ impl From<crate::core::table::OutOfMemory> for Failure {
     }
 }
 
+impl From<crate::core::handover::Error> for Failure {
+    fn from(error: crate::core::handover::Error) -> Self {
+        use crate::core::handover::Error;
+        match error {
+            Error::OutOfMemory => crate::core::table::OutOfMemory.into(),
+            Error::NoMaster => Self::new(
+                ERR_HANDOVER,
+                "the process table that the former master handed over has no row of the master",
+            ),
+        }
+    }
+}
+
 /// Names a result. Any process; safe in a signal handler.
 ///
 /// Returns a constant string, never NULL, whatever `result` is.

@@ -34,18 +34,11 @@ pub struct MasterSide {
     pub master: sys::master::Master<ListTable, CHost>,
     pub runner: Option<Runner>,
     pub server: Option<Server>,
-    pub after_reload: bool,
     pub listeners_from: Option<i32>,
     /// What was held back before this library held anything back.
     pub original_mask: Option<Set>,
-    /// The former master's process table, where the environment has only a part.
-    pub whole_table: Option<Vec<u8>>,
     /// After the fork, in a worker whose host's own code takes over.
     pub page: Option<&'static Page>,
-    /// This image only waits (HAProxy up to 3.0).
-    pub waits: bool,
-    /// A former image's record, of which isn't known yet whether it is the last's.
-    pub unproven: Option<String>,
 }
 
 /// A worker, with the host's callbacks.

@@ -4,12 +4,11 @@ use super::error::{ERR_ABSENT, Failure, OK};
 use super::handle::{Handle, MasterSide, done, enter_master};
 use super::host;
 use super::list::Row;
-use super::master::{IN_MASTER, IN_WORKER, read_table};
+use super::master::{IN_MASTER, IN_WORKER};
 use crate::core::handover;
 use crate::core::lifecycle::{Event, Hardness};
-use crate::core::record::Record;
 use crate::core::reexec;
-use crate::core::table::{OutOfMemory, Table};
+use crate::core::table::Table;
 use crate::sys::environment;
 use crate::sys::exec::c_strings;
 use crate::sys::limits::OpenFiles;
@@ -121,7 +120,7 @@ pub unsafe extern "C" fn mworker_read_table(mw: *mut Handle, descriptors: *mut u
     // SAFETY: by the caller's promise.
     unsafe {
         enter_master(mw, |side| {
-            let count = read_table(side)?;
+            let count = side.master.read_table()?;
             if !descriptors.is_null() {
                 *descriptors = count;
             }
@@ -154,14 +153,7 @@ pub unsafe extern "C" fn mworker_take_over_pids(
             let pids = if count == 0 { &[] } else { std::slice::from_raw_parts(pids, count) };
             signals::reset_dispositions();
             signals::block(&Set::over_exec());
-            if let Some(text) = side.unproven.take() {
-                let (record, fresh) = Record::read(&text, &reexec::beside_pids(pids));
-                side.master.take_record(record, fresh);
-            }
-            // What the user gives at a first start are no children.
-            let pids = if side.after_reload { pids } else { &[] };
-            side.master.take_over_pids(pids, side.waits)?;
-            side.master.ensure_master(side.after_reload).map_err(|_| OutOfMemory)?;
+            side.master.take_over_pids(pids)?;
             Ok(OK)
         })
     }
@@ -315,10 +307,10 @@ pub unsafe extern "C" fn mworker_start_programs(mw: *mut Handle, hard: c_int) ->
     // SAFETY: by the caller's promise.
     unsafe {
         enter_master(mw, |side| {
-            let MasterSide { master, after_reload, .. } = side;
+            let master = &mut side.master;
             let hardness = if hard != 0 { Hardness::Hard } else { Hardness::Soft };
             master
-                .start_programs(*after_reload, hardness, |row| program_of(row))
+                .start_programs(hardness, |row| program_of(row))
                 .map_err(|e| Failure::system("a program can't be started", &e))
                 .map(|()| OK)
         })
@@ -358,18 +350,8 @@ pub unsafe extern "C" fn mworker_guard_load(mw: *mut Handle) -> c_int {
     // SAFETY: by the caller's promise.
     unsafe {
         enter_master(mw, |side| {
-            let master = &side.master;
-            let former = match (&side.whole_table, side.after_reload) {
-                // What mworker_take_over_pids() has made is all there is.
-                _ if side.after_reload && !master.generation().hands_over_table() => {
-                    Some(handover::write(&master.table, master.generation())?)
-                }
-                (_, false) => None,
-                (Some(whole), true) => Some(whole.clone()),
-                (None, true) => Some(environment::get(c"HAPROXY_PROCESSES").unwrap_or_default()),
-            };
             side.master
-                .guard_load(former.as_deref())
+                .guard_load()
                 .map_err(|e| Failure::system("the load can't be guarded", &e))
                 .map(|()| OK)
         })

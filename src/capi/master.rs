@@ -5,11 +5,9 @@ use super::guard::guard;
 use super::handle::{Handle, MasterSide, Side, WorkerSide, done, enter, enter_master};
 use super::host::{self, Host, LOG_ALERT, LOG_NOTICE, LOG_WARNING};
 use super::list::{Layout, ListTable};
-use crate::core::handover::Error as HandoverError;
 use crate::core::lifecycle::{Event, Hardness, Refusal};
 use crate::core::process::{Process, options};
-use crate::core::record::{Record, STATE};
-use crate::core::reexec::{self, CommandLine};
+use crate::core::reexec::CommandLine;
 use crate::core::settings;
 use crate::core::table::Table;
 use crate::core::texts::Level;
@@ -105,8 +103,6 @@ unsafe fn new_handle(host: *const Host) -> Result<Handle, Failure> {
         Some(head) => unsafe { ListTable::of_host(head, layout) },
         None => ListTable::own(layout),
     };
-    // SAFETY: a master has one thread.
-    let after_reload = unsafe { environment::get(c"HAPROXY_MWORKER_REEXEC") }.is_some();
     let inherited = fd::Inherited::snapshot();
     let mut master = crate::sys::master::Master::new(
         described.host,
@@ -116,35 +112,16 @@ unsafe fn new_handle(host: *const Host) -> Result<Handle, Failure> {
         &described.version,
         inherited,
     );
-    // SAFETY: as above.
-    let waits = unsafe { environment::get(c"HAPROXY_MWORKER_WAIT_ONLY") }.is_some();
-    let (mut whole_table, mut unproven) = (None, None);
-    // SAFETY: as above.
-    if let Some(record) = unsafe { environment::get(c"MWORKER_STATE") } {
-        // SAFETY: as above.
-        unsafe { environment::remove(STATE) };
-        let record = String::from_utf8_lossy(&record).into_owned();
-        if after_reload && !generation.hands_over_table() {
-            unproven = Some(record);
-        } else if after_reload {
-            // SAFETY: as above.
-            let beside = unsafe { environment::get(c"HAPROXY_PROCESSES") }.unwrap_or_default();
-            let (record, fresh) = Record::read(&record, &beside);
-            // SAFETY: only the former image gives such descriptors.
-            whole_table = unsafe { master.take_record(record, fresh) };
-        }
-    }
+    // SAFETY: a master has one thread, and only a former image gives descriptors
+    // in that way.
+    unsafe { master.find_former() };
     Ok(Handle::new(Side::Master(Box::new(MasterSide {
         master,
         runner: None,
         server: None,
-        after_reload,
         listeners_from: None,
         original_mask: None,
-        whole_table,
         page: None,
-        waits,
-        unproven,
     }))))
 }
 
@@ -267,7 +244,7 @@ fn socketpair_of(address: &[u8]) -> Option<i32> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mworker_is_reload(mw: *const Handle) -> c_int {
     // SAFETY: by the caller's promise.
-    unsafe { enter_master(mw, |side| Ok(c_int::from(side.after_reload))) }
+    unsafe { enter_master(mw, |side| Ok(c_int::from(side.master.is_after_reload()))) }
 }
 
 /// Tells systemd from now on (`-Ws`): RELOADING, READY, STOPPING, STATUS.
@@ -439,39 +416,11 @@ pub unsafe extern "C" fn mworker_take_over(mw: *mut Handle) -> c_int {
             signals::reset_dispositions();
             let original = signals::block(&Set::over_exec());
             // After a reload it is what the former master held back.
-            side.original_mask = Some(if side.after_reload { Set::none() } else { original });
-            read_table(side)?;
+            side.original_mask =
+                Some(if side.master.is_after_reload() { Set::none() } else { original });
+            side.master.read_table()?;
             Ok(OK)
         })
-    }
-}
-
-/// Reads the table and makes sure of the master's row. Gives how many
-/// descriptors the rows brought.
-///
-/// # Safety
-/// One thread.
-pub(super) unsafe fn read_table(side: &mut MasterSide) -> Result<usize, Failure> {
-    // SAFETY: by the caller's promise.
-    let text = unsafe { environment::get(c"HAPROXY_PROCESSES") };
-    let text = side.whole_table.take().or(text);
-    let descriptors = match text {
-        Some(text) => side.master.take_over(&text, side.waits)?,
-        None => 0,
-    };
-    // SAFETY: by the caller's promise.
-    unsafe { environment::remove(reexec::PROCESSES) };
-    if side.after_reload {
-        // SAFETY: by the caller's promise, and the table is read.
-        unsafe { side.master.drop_foreign() };
-    }
-    match side.master.ensure_master(side.after_reload) {
-        Ok(_) => Ok(descriptors),
-        Err(HandoverError::OutOfMemory) => Err(crate::core::table::OutOfMemory.into()),
-        Err(HandoverError::NoMaster) => Err(Failure::new(
-            ERR_HANDOVER,
-            "the process table that the former master handed over has no row of the master",
-        )),
     }
 }
 
@@ -528,7 +477,7 @@ pub unsafe extern "C" fn mworker_daemonize(mw: *mut Handle) -> c_int {
     // SAFETY: by the caller's promise.
     unsafe {
         enter_master(mw, |side| {
-            if side.after_reload {
+            if side.master.is_after_reload() {
                 return Ok(OK);
             }
             let launcher = daemon::go_into_background().map_err(|e| Failure::system("fork", &e))?;
@@ -586,7 +535,7 @@ pub unsafe extern "C" fn mworker_start_worker(mw: *mut Handle) -> c_int {
                     *side = Side::Worker(worker);
                     Ok(IN_WORKER)
                 }
-                Err(error) if master_side.after_reload => {
+                Err(error) if master_side.master.is_after_reload() => {
                     let why = format!("fork: {}", crate::sys::describe(&error));
                     master_side.master.handle(Event::StartFailed { why: &why });
                     Ok(IN_MASTER)
@@ -658,7 +607,7 @@ pub unsafe extern "C" fn mworker_load_failed(mw: *mut Handle, why: *const c_char
                 return Err(Failure::invalid("why is NULL"));
             }
             let why = host::text(why);
-            if !side.after_reload {
+            if !side.master.is_after_reload() {
                 return Err(Failure::new(super::ERR_ABSENT, why));
             }
             side.master.handle(Event::StartFailed { why: &why });

@@ -27,10 +27,10 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// The process has one thread.
     pub unsafe fn start_programs(
         &mut self,
-        after_reload: bool,
         hardness: Hardness,
         program: impl Fn(T::Row) -> io::Result<Program>,
     ) -> io::Result<()> {
+        let after_reload = self.is_after_reload();
         for row in programs::configured(&self.table) {
             if programs::decide(&mut self.table, row, after_reload) == Decision::KeepOld {
                 self.table.unlink(row);

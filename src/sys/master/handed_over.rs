@@ -3,22 +3,104 @@
 use super::{Host, Master, own_pid};
 use crate::core::handover;
 use crate::core::process::{Pid, Process, options};
-use crate::core::record::Record;
-use crate::core::reexec;
+use crate::core::record::{Record, STATE};
+use crate::core::reexec::{self, PROCESSES, REEXEC, WAIT_ONLY};
 use crate::core::table::{OutOfMemory, Table};
 use crate::core::texts::{self, Level};
 use crate::sys::shared::Memory;
 use crate::sys::{clock, describe, environment, fd, wait};
 use std::collections::HashSet;
 use std::os::fd::{IntoRawFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+
+/// The image before this one.
+#[derive(Debug, Default)]
+pub(super) struct Former {
+    /// There was one: this is no first start.
+    exists: bool,
+    /// This one only waits (HAProxy up to 3.0).
+    waits: bool,
+    /// Its process table, where the environment has only a part.
+    table: Option<Vec<u8>>,
+    /// Its record, while it isn't known whether another image came after it.
+    record: Option<String>,
+}
 
 impl<T: Table, H: Host<T::Row>> Master<T, H> {
+    /// Whether there was an image before this one.
+    pub fn is_after_reload(&self) -> bool {
+        self.former.exists
+    }
+
+    /// Finds in the environment what the former image left there, but for the
+    /// process table.
+    ///
+    /// # Safety
+    /// The process has one thread, and nobody else uses descriptors that the former
+    /// image handed over.
+    pub unsafe fn find_former(&mut self) {
+        self.former.exists = std::env::var_os(REEXEC).is_some();
+        self.former.waits = std::env::var_os(WAIT_ONLY).is_some();
+        let Some(record) = std::env::var_os(STATE) else { return };
+        // SAFETY: by the caller's promise.
+        unsafe { environment::remove(STATE) };
+        let record = record.to_string_lossy().into_owned();
+        if !self.former.exists {
+            return;
+        }
+        if !self.generation().hands_over_table() {
+            self.former.record = Some(record);
+            return;
+        }
+        let (record, fresh) = Record::read(&record, &handed_over().unwrap_or_default());
+        // SAFETY: by the caller's promise.
+        self.former.table = unsafe { self.take_record(record, fresh) };
+    }
+
+    /// Adds the rows that the former image left, and sees to the master's. Gives how
+    /// many descriptors came with them.
+    ///
+    /// # Errors
+    /// The master's row is missing, or out of memory.
+    ///
+    /// # Safety
+    /// The process has one thread.
+    pub unsafe fn read_table(&mut self) -> Result<usize, handover::Error> {
+        let descriptors = match self.former.table.take().or_else(handed_over) {
+            Some(text) => self.take_over(&text)?,
+            None => 0,
+        };
+        // SAFETY: by the caller's promise.
+        unsafe { environment::remove(PROCESSES) };
+        if self.former.exists {
+            // SAFETY: by the caller's promise, and the table is read.
+            unsafe { self.drop_foreign() };
+        }
+        self.ensure_master()?;
+        Ok(descriptors)
+    }
+
+    /// The former image's process table, before it is read; `None` at a first start.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub(super) fn former_table(&self) -> Result<Option<Vec<u8>>, OutOfMemory> {
+        if !self.former.exists {
+            return Ok(None);
+        }
+        if !self.generation().hands_over_table() {
+            // What has been made of PIDs is all there is.
+            return handover::write(&self.table, self.generation()).map(Some);
+        }
+        Ok(Some(self.former.table.clone().or_else(handed_over).unwrap_or_default()))
+    }
+
     /// Takes what the former image knew. The process table, where it was too long
     /// for the environment: gives it.
     ///
     /// # Safety
     /// The descriptors in it are the record's own, if they are open.
-    pub unsafe fn take_record(&mut self, record: Record, fresh: bool) -> Option<Vec<u8>> {
+    unsafe fn take_record(&mut self, record: Record, fresh: bool) -> Option<Vec<u8>> {
         self.life.record = record;
         self.boot.first_soft_limit = self.life.record.open_files.take();
         if let (Some(limit), Some(soft)) = (&mut self.boot.open_files, self.boot.first_soft_limit) {
@@ -53,18 +135,17 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     /// Reads the table that a former master handed over in `text`, and says
     /// which rows were left out. The master's row may be missing: see
-    /// [`Self::ensure_master`]. Gives how many descriptors the rows have. This image
-    /// may be one that only `waits`.
+    /// [`Self::ensure_master`]. Gives how many descriptors the rows have.
     ///
     /// # Errors
     /// Out of memory.
-    pub fn take_over(&mut self, text: &[u8], waits: bool) -> Result<usize, OutOfMemory> {
+    fn take_over(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
         let report = handover::read(text, self.generation(), &mut self.table)?;
         for bad in &report.bad {
             self.log(Level::Warning, &bad.to_string());
         }
         self.life.ready_is_left = report.leaves_ready;
-        self.life.taken_over(&mut self.table, waits);
+        self.life.taken_over(&mut self.table, self.former.waits);
         self.mend_descriptors();
         self.close_what_nobody_uses();
         let forked = self.table.rows().filter(|(_, p)| p.pid > 0);
@@ -75,11 +156,21 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     }
 
     /// Takes over from a master that handed over PIDs only, those in service
-    /// first: rows of those that are children.
+    /// first: rows of those that are children, and the master's.
     ///
     /// # Errors
     /// Out of memory.
-    pub fn take_over_pids(&mut self, pids: &[i32], waits: bool) -> Result<(), OutOfMemory> {
+    ///
+    /// # Safety
+    /// As [`Self::find_former`].
+    pub unsafe fn take_over_pids(&mut self, pids: &[i32]) -> Result<(), handover::Error> {
+        if let Some(text) = self.former.record.take() {
+            let (record, fresh) = Record::read(&text, &reexec::beside_pids(pids));
+            // SAFETY: by the caller's promise.
+            unsafe { self.take_record(record, fresh) };
+        }
+        // What the user gives at a first start are no children.
+        let pids = if self.former.exists { pids } else { &[] };
         // Nobody says how many if it was one of HAProxy's own.
         let serving = self.life.record.serving.take().unwrap_or(1);
         let first = usize::try_from(serving).unwrap_or(usize::MAX);
@@ -92,9 +183,9 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             let process = Process { pid: *pid, options, reloads, ..Process::default() };
             self.table.append(process, b"", b"")?;
         }
-        self.life.taken_over(&mut self.table, waits);
+        self.life.taken_over(&mut self.table, self.former.waits);
         self.release_figures();
-        Ok(())
+        self.ensure_master().map(drop)
     }
 
     /// Of those who are gone.
@@ -123,7 +214,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     ///
     /// # Safety
     /// The process has one thread, and the table has been read.
-    pub unsafe fn drop_foreign(&mut self) {
+    unsafe fn drop_foreign(&mut self) {
         for name in reexec::foreign(self.generation()) {
             if name == reexec::START_LOG {
                 let number = std::env::var(name).ok().and_then(|fd| fd.parse().ok());
@@ -169,7 +260,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     ///
     /// # Errors
     /// It can't, or out of memory.
-    pub fn ensure_master(&mut self, after_reload: bool) -> Result<T::Row, handover::Error> {
+    fn ensure_master(&mut self) -> Result<T::Row, handover::Error> {
+        let after_reload = self.former.exists;
         if let Some(row) = self.table.master() {
             return Ok(row);
         }
@@ -197,4 +289,9 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         };
         Ok(self.table.append(process, b"", self.version.as_bytes())?)
     }
+}
+
+/// The process table in the environment.
+fn handed_over() -> Option<Vec<u8>> {
+    std::env::var_os(PROCESSES).map(OsStringExt::into_vec)
 }

@@ -87,6 +87,7 @@ pub struct Master<T: Table, H> {
     pub launcher: Option<Launcher>,
     inherited: Inherited,
     version: String,
+    former: handed_over::Former,
     /// Forked: this is no master any more.
     is_worker: bool,
     /// Workers tell how they are.
@@ -122,6 +123,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             launcher: None,
             inherited,
             version: version.to_owned(),
+            former: handed_over::Former::default(),
             is_worker: false,
             shares: generation.is_native(),
             memory: None,

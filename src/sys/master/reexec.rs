@@ -19,21 +19,21 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// Looks after the load of a configuration that the master itself does
-    /// (HAProxy up to 3.0), from now on: one that takes too long has failed. With
-    /// the process table of the `former` image, at a reload.
+    /// (HAProxy up to 3.0), from now on: one that takes too long has failed.
     ///
     /// # Errors
     /// The system's, or out of memory.
     ///
     /// # Safety
     /// The process has one thread.
-    pub unsafe fn guard_load(&mut self, former: Option<&[u8]>) -> io::Result<()> {
+    pub unsafe fn guard_load(&mut self) -> io::Result<()> {
         let Some(timeout) = self.life.policy.start_timeout else { return Ok(()) };
         let generation = self.generation();
-        let failed = match former {
+        let failed = match self.former_table().map_err(memory_full)? {
             Some(text) => {
                 let (record, now) = (&self.life.record, clock::now().wall);
-                reexec::overdue_load(text, record, generation, timeout, now).map_err(memory_full)?
+                reexec::overdue_load(&text, record, generation, timeout, now)
+                    .map_err(memory_full)?
             }
             None => None,
         };
