@@ -166,7 +166,6 @@ static int shim_parse_reload(char **args, char *payload, struct appctx *appctx, 
 		return shim_answer_failure(appctx, mworker_strerror(result));
 
 	parked = shim_park_client(appctx);
-	shim_prepare_exec();
 	if (*args[0] == 'h')
 		result = mworker_hard_reload(shim_mworker);
 	else

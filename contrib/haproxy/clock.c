@@ -20,8 +20,6 @@ static struct task *shim_tick(struct task *task, void *context, SHIM_TASK_STATE 
 {
 	int wait;
 
-	/* It may be time for a new worker. */
-	shim_prepare_exec();
 	mworker_tick(shim_mworker);
 	wait = mworker_timeout(shim_mworker);
 	task->expire = wait < 0 ? TICK_ETERNITY : tick_add(now_ms, wait);

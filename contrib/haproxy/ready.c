@@ -250,6 +250,7 @@ void mworker_apply_master_worker_mode(void)
 /* The master's life. */
 void mworker_run_master(void)
 {
+	shim_prepare_exec();
 #if MWORKER_HAPROXY >= 0x0303
 	close(devnullfd);
 	devnullfd = -1;

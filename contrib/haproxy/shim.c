@@ -287,22 +287,18 @@ void mworker_broadcast_signal(struct sig_handler *sh)
 
 void mworker_catch_sighup(struct sig_handler *sh)
 {
-	shim_prepare_exec();
 	mworker_reload(shim_mworker);
 	shim_look_at_clock();
 }
 
 void mworker_catch_sigterm(struct sig_handler *sh)
 {
-	shim_configure();
 	mworker_signal(shim_mworker, sh->arg);
 	shim_look_at_clock();
 }
 
 void mworker_catch_sigchld(struct sig_handler *sh)
 {
-	/* For a worker that died there may be a new one at once. */
-	shim_prepare_exec();
 	mworker_signal(shim_mworker, SIGCHLD);
 	shim_look_at_clock();
 }

@@ -29,7 +29,10 @@ extern struct mworker *shim_mworker;
  */
 void shim_configure(void);
 
-/* The same, and what the next image is started with. Before what may exec. */
+/*
+ * The same, and what the next image is started with. Before an exec, and once
+ * for all that come out of a master's loop: none of it changes.
+ */
 void shim_prepare_exec(void);
 
 /* Something has happened that may change what is due when. */

@@ -44,7 +44,7 @@ void reexec_on_failure(void)
 void mworker_loop(void)
 {
 	master = 1;
-	shim_configure();
+	shim_prepare_exec();
 	shim_forget_worker_ends();
 	if (!(global.mode & MODE_MWORKER_WAIT))
 		mworker_loaded(shim_mworker);

@@ -55,7 +55,7 @@ void reexec_on_failure(void)
 /* The master's life. */
 void mworker_loop(void)
 {
-	shim_configure();
+	shim_prepare_exec();
 	mworker_waits(shim_mworker);
 	shim_register_signals();
 
