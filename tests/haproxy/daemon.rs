@@ -83,6 +83,7 @@ fn pidfile_in_foreground() {
         run.start_as(launch);
         note_pidfile(run);
         run.reload(Signal::USR2);
+        run.wait_old_workers(0);
         note_pidfile(run);
         run.write_broken_config();
         run.reload(Signal::USR2);
