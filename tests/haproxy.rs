@@ -43,3 +43,5 @@ mod start;
 mod stop;
 #[path = "haproxy/text.rs"]
 mod text;
+#[path = "haproxy/version.rs"]
+mod version;

@@ -36,7 +36,7 @@ fn show_proc_with_many_old_workers() {
     scenario("show_proc_with_many_old_workers", |run| {
         run.start();
         let mut held = Vec::new();
-        let most = if run.since(2, 7) { 30 } else { 10 };
+        let most = if run.version().loses_workers_for_want_of_numbers() { 10 } else { 30 };
         for _ in 0..most {
             held.push(run.hold());
             run.reload(Signal::USR2);
@@ -71,7 +71,7 @@ fn reload() {
 fn hard_reload() {
     scenario("hard_reload", |run| {
         run.start();
-        if !run.since(2, 9) {
+        if !run.version().reloads_hard() {
             // It is no command yet.
             run.note_cli("hard-reload");
             return;

@@ -1,6 +1,6 @@
 //! Where ours is meant to behave unlike stock HAProxy. The only place for it.
 
-use std::ops::RangeInclusive;
+use crate::version::{ALL, Version, Versions, between, since, until};
 
 /// One deliberate difference.
 #[derive(Debug)]
@@ -14,19 +14,15 @@ pub struct Difference {
     /// The lines ours has in their place.
     pub ours: &'static [&'static str],
     /// The versions of HAProxy that show it.
-    pub versions: RangeInclusive<Version>,
+    pub versions: Versions,
 }
 
-/// Major and minor number.
-pub type Version = (u32, u32);
-
-pub const ALL: RangeInclusive<Version> = (0, 0)..=(9, 9);
 /// The start's log and how it ended go over to the next image.
-const FROM_2_7: RangeInclusive<Version> = (2, 7)..=(9, 9);
-const UNTIL_3_0: RangeInclusive<Version> = (0, 0)..=(3, 0);
-const UNTIL_3_3: RangeInclusive<Version> = (0, 0)..=(3, 3);
-const UNTIL_2_8: RangeInclusive<Version> = (0, 0)..=(2, 8);
-const UNTIL_2_6: RangeInclusive<Version> = (0, 0)..=(2, 6);
+const FROM_2_7: Versions = since(2, 7);
+const UNTIL_3_0: Versions = until(3, 0);
+const UNTIL_3_3: Versions = until(3, 3);
+const UNTIL_2_8: Versions = until(2, 8);
+const UNTIL_2_6: Versions = until(2, 6);
 
 /// One that changes a part of lines, wherever they are.
 #[derive(Debug)]
@@ -40,7 +36,7 @@ pub struct Rewrite {
     /// What ours writes in its place.
     pub ours: &'static str,
     /// The versions of HAProxy that show it.
-    pub versions: RangeInclusive<Version>,
+    pub versions: Versions,
 }
 
 impl Difference {
@@ -85,7 +81,7 @@ pub const REWRITES: &[Rewrite] = &[
         scenarios: ENVIRONMENTS,
         stock: "type=w;fd=<fd>;cfd=<fd>;",
         ours: "type=w;fd=<fd>;cfd=-1;",
-        versions: (2, 7)..=(2, 9),
+        versions: between((2, 7), (2, 9)),
     },
     Rewrite {
         id: "no-socket-transfer-for-good",

@@ -14,8 +14,8 @@ use mworker_kit::{
     procfs, try_wait_for, wait_until,
 };
 
-use crate::differences::Version;
 use crate::text::{LogLine, Names, log_lines};
+use crate::version::Version;
 
 /// A row of `show proc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,8 +98,11 @@ impl Run {
     /// to its end.
     pub fn config(&self, global: &str, sections: &str) -> String {
         // Up to 2.4 a new worker gets the listeners of the old one by its stats socket.
-        let listeners = if self.since(2, 5) { "" } else { " expose-fd listeners" };
-        let (lua, answer) = if self.since(2, 2) {
+        let listeners = match self.version.takes_listeners_by_stats_socket() {
+            true => " expose-fd listeners",
+            false => "",
+        };
+        let (lua, answer) = if self.version.answers_by_itself() {
             let body = "return status 200 content-type text/plain lf-string \"%pid\"";
             (String::new(), body)
         } else {
@@ -157,9 +160,9 @@ impl Run {
         self.host.master_socket().to_string_lossy().into_owned()
     }
 
-    /// Whether this is that version of HAProxy, or a later one.
-    pub fn since(&self, major: u32, minor: u32) -> bool {
-        self.version >= (major, minor)
+    /// Which HAProxy this is: what it does may be asked.
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     pub fn binary(&self) -> &Path {
@@ -289,7 +292,7 @@ impl Run {
             (rows(&answer).first()?.reloads == reloads && master_ready(master)).then_some(())
         });
         assert!(settled.is_some(), "master {master} did not settle after {reloads} reloads");
-        if !self.since(2, 5) {
+        if self.version.is_ready_before_its_worker() {
             // Up to 2.4 the master is there before its worker, which loses a soft stop that
             // comes before it serves. Where it doesn't, the scenario will say so.
             let _ = http::get(self.http.addr(), "/", Duration::from_secs(2));
@@ -744,7 +747,9 @@ pub fn version(binary: &Path) -> Version {
     let text = version_text(binary);
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse().ok());
     let numbers = numbers.next().zip(numbers.next());
-    numbers.unwrap_or_else(|| panic!("odd version: {text:?}"))
+    numbers
+        .map(|(major, minor)| Version(major, minor))
+        .unwrap_or_else(|| panic!("odd version: {text:?}"))
 }
 
 mod tests {

@@ -117,7 +117,7 @@ fn master_socket_without_master() {
         run.write_usual_config();
         let launch = run.launch(&["-S", &run.master_socket()]);
         run.spawn(launch);
-        if !run.since(3, 0) {
+        if !run.version().refuses_cli_without_master() {
             // It is a warning, and the proxy serves.
             let pid = run.master();
             wait_until(PATIENCE, "a proxy that listens", || crate::run::listens(pid));

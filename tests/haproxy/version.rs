@@ -1,0 +1,99 @@
+//! What each version of HAProxy does, as questions on its version; and what of some versions
+//! can't be compared at all.
+
+use std::io::Write;
+use std::ops::RangeInclusive;
+
+/// Major and minor number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32);
+
+pub type Versions = RangeInclusive<Version>;
+
+pub const ALL: Versions = Version(0, 0)..=LAST;
+const LAST: Version = Version(9, 9);
+
+pub const fn since(major: u32, minor: u32) -> Versions {
+    Version(major, minor)..=LAST
+}
+
+pub const fn until(major: u32, minor: u32) -> Versions {
+    Version(0, 0)..=Version(major, minor)
+}
+
+pub const fn between(from: (u32, u32), to: (u32, u32)) -> Versions {
+    Version(from.0, from.1)..=Version(to.0, to.1)
+}
+
+impl Version {
+    /// `http-request return`.
+    pub fn answers_by_itself(self) -> bool {
+        since(2, 2).contains(&self)
+    }
+
+    /// A new worker asks the old one's stats socket for its listeners, not the master's pair.
+    pub fn takes_listeners_by_stats_socket(self) -> bool {
+        until(2, 4).contains(&self)
+    }
+
+    /// The master acts on signals before its worker does.
+    pub fn is_ready_before_its_worker(self) -> bool {
+        until(2, 4).contains(&self)
+    }
+
+    /// `hard-reload`.
+    pub fn reloads_hard(self) -> bool {
+        since(2, 9).contains(&self)
+    }
+
+    /// `-S` without `-W` is refused, not warned of.
+    pub fn refuses_cli_without_master(self) -> bool {
+        since(3, 0).contains(&self)
+    }
+
+    /// What the process table has open doesn't count in the limit of descriptors at all, and
+    /// stock has been seen to lose workers for want of numbers.
+    pub fn loses_workers_for_want_of_numbers(self) -> bool {
+        until(2, 6).contains(&self)
+    }
+
+    /// The limit of descriptors is that of the configuration, and what the table has open.
+    pub fn counts_descriptors_of_the_table(self) -> bool {
+        since(3, 0).contains(&self)
+    }
+
+    /// READY comes from the image that waits, once it can act on signals.
+    pub fn says_ready_last(self) -> bool {
+        until(2, 6).contains(&self)
+    }
+}
+
+/// A scenario that stock of some versions can't go through. Ours has to.
+pub struct NotCompared {
+    pub scenario: &'static str,
+    pub versions: Versions,
+    /// What stock does instead.
+    pub why: &'static str,
+}
+
+/// All of them. They are said on stderr as they come up.
+pub const NOT_COMPARED: &[NotCompared] = &[
+    NotCompared { scenario: "missing_process_table", versions: until(2, 4), why: "stock crashes" },
+    NotCompared {
+        scenario: "address_taken_then_free",
+        versions: between((2, 8), (2, 8)),
+        why: "stock 2.8.0 ends at the refusal: \"Non-recoverable mworker wait-mode error\"",
+    },
+];
+
+/// Why this scenario isn't compared with this version, if so. Says it, too: past what
+/// captures the output of a test that passes.
+pub fn not_compared(scenario: &str, version: Version) -> Option<&'static str> {
+    let listed = NOT_COMPARED
+        .iter()
+        .find(|listed| listed.scenario == scenario && listed.versions.contains(&version))?;
+    let Version(major, minor) = version;
+    let text = format!("not compared with {major}.{minor}: {scenario}: {}\n", listed.why);
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    Some(listed.why)
+}
