@@ -138,6 +138,13 @@ src/cli.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_DIR)/ready-cli.sed /dev/null $
 src/cli.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_DIR)/ready-cli.sed
 endif
 
+ifeq ($(MWORKER_SHIM),stay)
+MWORKER_SIGNAL := $(MWORKER_DIR)/stay-signal
+src/signal.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_SIGNAL).sed $(MWORKER_SIGNAL).c $(CC)
+src/signal.o: COPTS += $(MWORKER_COPTS)
+src/signal.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_SIGNAL).sed $(MWORKER_SIGNAL).c
+endif
+
 # Those two send signals to workers by themselves.
 src/haproxy.o src/cli.o: COPTS += -Dkill=shim_kill
 
