@@ -7,11 +7,12 @@ use super::generation::Generation;
 use super::handover;
 use super::lifecycle::{ExecKind, Hardness, keep_in_service};
 use super::notify;
-use super::process::Pid;
+use super::process::{Pid, Process};
 use super::record::{Record, STATE};
 use super::room;
 use super::table::{OutOfMemory, PlainTable, Table};
 use super::texts;
+use std::collections::HashMap;
 
 /// Says that a master was here before.
 pub const REEXEC: &str = "HAPROXY_MWORKER_REEXEC";
@@ -142,8 +143,8 @@ pub struct Plan {
     /// Descriptors of the table, which have to stay open.
     pub keep: Vec<i32>,
     /// The environment hasn't room for the whole table, which has to go over in
-    /// another way, besides.
-    pub cut: bool,
+    /// another way, besides. Descriptors of the rows that it lacks.
+    pub left_out: Option<Vec<i32>>,
 }
 
 /// Plans the next exec.
@@ -165,8 +166,8 @@ pub fn plan<T: Table>(
         ExecKind::Reload(hardness) if pids.len() < count => Some(hardness),
         _ => None,
     };
-    let cut = generation.hands_over_table() && request.processes.len() > longest;
     let newest;
+    let mut left_out = None;
     let mut processes = request.processes;
     let beside;
     if !generation.hands_over_table() {
@@ -176,28 +177,51 @@ pub fn plan<T: Table>(
         record.reloads = master.and_then(|count| u32::try_from(count).ok());
         beside = pids.join(&b' ');
         processes = &beside;
-    } else if cut {
+    } else if processes.len() > longest {
         newest = handover::newest(table, processes, longest)?;
-        processes = &newest;
+        let rows = newest.left_out.iter().map(|row| table.load(*row));
+        left_out = Some(descriptors_of(rows, generation));
+        processes = &newest.text;
     }
     Ok(Plan {
         programs: programs(request.argv, request.environment),
         argv: next_argv(table, generation, request, pids),
         environment: next_environment(generation, request, &record, processes),
         keep: descriptors(table, generation),
-        cut,
+        left_out,
     })
 }
 
 /// Descriptors of the table, which have to stay open.
 pub fn descriptors<T: Table>(table: &T, generation: Generation) -> Vec<i32> {
+    descriptors_of(table.rows().map(|(_, p)| p), generation)
+}
+
+fn descriptors_of(rows: impl Iterator<Item = Process>, generation: Generation) -> Vec<i32> {
     let ends = if generation.hands_over_both_ends() { 2 } else { 1 };
-    table
-        .rows()
-        .filter(|(_, p)| p.pid > 0)
-        .flat_map(|(_, p)| p.ipc_fd.into_iter().take(ends))
+    rows.filter(|p| p.pid > 0)
+        .flat_map(|p| p.ipc_fd.into_iter().take(ends))
         .filter(|fd| *fd >= 0)
         .collect()
+}
+
+/// The table with other descriptors: of each pair the second for the first.
+///
+/// # Errors
+/// Out of memory.
+pub fn with_descriptors<T: Table>(
+    table: &T,
+    moved: &[(i32, i32)],
+) -> Result<PlainTable, OutOfMemory> {
+    let mut copy = PlainTable::default();
+    let moved: HashMap<i32, i32> = moved.iter().copied().collect();
+    for (row, mut process) in table.rows() {
+        for fd in &mut process.ipc_fd {
+            *fd = moved.get(fd).copied().unwrap_or(*fd);
+        }
+        copy.append(process, table.id(row), table.version(row))?;
+    }
+    Ok(copy)
 }
 
 /// What a record may be longer by, once all of it is known.
@@ -401,7 +425,7 @@ fn without(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::process::{Process, options};
+    use crate::core::process::options;
 
     const V3_0: Generation = Generation::haproxy(3, 0);
     const ROOM: usize = 2 << 20;
@@ -538,7 +562,7 @@ mod tests {
         );
         let last = plan.environment.last().map(|v| String::from_utf8_lossy(v).into_owned());
         assert!(last.is_some_and(|v| v.starts_with("HAPROXY_PROCESSES=|") && v.ends_with(row)));
-        assert!(!plan.cut);
+        assert_eq!(plan.left_out, None);
         assert_eq!(plan.keep, [8, 9, 10], "a row that was never forked has nothing to keep");
     }
 
@@ -546,13 +570,25 @@ mod tests {
     fn a_table_that_is_too_long_is_cut_for_the_environment() {
         let mut table = table();
         for pid in 100..2_000 {
-            let process = Process { pid, options: options::WORKER, ..Process::default() };
+            let ipc_fd = [pid, -1];
+            let process = Process { pid, options: options::WORKER, ipc_fd, ..Process::default() };
             table.append(process, b"", b"3").expect("memory");
         }
         let whole = handover::write(&table, V3_0).expect("memory");
         assert!(whole.len() > handover::LONGEST);
         let plan = waiting(&table, V3_0, &whole);
-        assert!(plan.cut);
+        let left_out = plan.left_out.unwrap_or_default();
+        let last = String::from_utf8(plan.environment.last().cloned().unwrap_or_default());
+        let last = last.expect("text");
+        assert!(left_out.len() > 200 && !left_out.contains(&1_000));
+        assert!(left_out.iter().all(|fd| !last.contains(&format!(";fd={fd};"))));
+
+        let moved: Vec<(i32, i32)> =
+            left_out.iter().map(|fd| (*fd, fd.saturating_add(5_000))).collect();
+        let copy = with_descriptors(&table, &moved).expect("memory");
+        let again = waiting(&copy, V3_0, &handover::write(&copy, V3_0).expect("memory"));
+        assert!(again.left_out.is_some_and(|fds| fds.iter().all(|fd| *fd > 5_000)));
+        assert_eq!(again.environment.last().cloned(), Some(last.into_bytes()));
         let longest = plan.environment.iter().map(Vec::len).max();
         assert!(longest.is_some_and(|l| l < 128 * 1024 && l > handover::LONGEST - 200));
     }
@@ -586,7 +622,7 @@ mod tests {
             let state = String::from_utf8(state.unwrap_or_default()).expect("text");
             let rows = plan.environment.iter().find(|v| v.starts_with(b"HAPROXY_PROCESSES="));
             let longest = rows.map(|v| v.len().saturating_sub(PROCESSES.len())).unwrap_or_default();
-            assert_eq!(plan.cut, longest < whole.len());
+            assert_eq!(plan.left_out.is_some(), longest < whole.len());
             (told, state.contains(";untold="), longest)
         };
         let soft = ExecKind::Reload(Hardness::Soft);

@@ -81,7 +81,7 @@ mod tests {
             argv: vec![b"/nonexistent/proxy".to_vec()],
             environment: Vec::new(),
             keep: Vec::new(),
-            cut: false,
+            left_out: None,
         };
         let boot = OpenFiles { soft: before.soft - 1, ..before };
         let error = execute(&plan, &[], Some(boot));
@@ -115,7 +115,7 @@ mod tests {
                 argv: vec![b"p".to_vec()],
                 environment: Vec::new(),
                 keep: Vec::new(),
-                cut: false,
+                left_out: None,
             };
             execute(&plan, &[], None).raw_os_error()
         };

@@ -4,7 +4,7 @@ use super::{check, uninterrupted};
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 
 /// A connected pair of sockets that keep messages whole, closed by an exec.
@@ -297,6 +297,86 @@ pub fn close_others_on_exec(keep: &[RawFd]) -> Marked {
     marked
 }
 
+/// Descriptors under other numbers. All are as they were when it is dropped: where there
+/// was no exec, or it failed.
+#[derive(Debug)]
+pub struct Moved {
+    /// What had the number before, and whether an exec would have closed it.
+    replaced: Vec<(RawFd, OwnedFd, bool)>,
+    /// Each with the number that it has now.
+    pub numbers: Vec<(RawFd, RawFd)>,
+}
+
+impl Moved {
+    /// Moves `away` to numbers from `lowest` on, and the highest of `kept` to the numbers
+    /// that this frees, as long as those are lower. Which can't be moved stay.
+    ///
+    /// # Safety
+    /// The process has one thread, and nobody uses a number of `away` while this lives.
+    pub unsafe fn new(away: &[RawFd], kept: &[RawFd], lowest: RawFd) -> Self {
+        let (mut away, mut kept) = (away.to_vec(), kept.to_vec());
+        away.retain(|fd| *fd < lowest);
+        away.sort_unstable();
+        kept.sort_unstable_by(|a, b| b.cmp(a));
+        let mut moved = Self { replaced: Vec::new(), numbers: Vec::new() };
+        let mut kept = kept.into_iter().peekable();
+        for number in away {
+            let Some(new) = duplicate(number, lowest) else { break };
+            moved.numbers.push((number, new.as_raw_fd()));
+            moved.replaced.push((number, new, is_close_on_exec(number)));
+            let Some(high) = kept.next_if(|fd| *fd > number) else { continue };
+            // SAFETY: by the caller's promise.
+            if unsafe { replace(number, high, true) }.is_ok() {
+                moved.numbers.push((high, number));
+            }
+        }
+        moved
+    }
+}
+
+impl Drop for Moved {
+    fn drop(&mut self) {
+        for (number, was, closes) in self.replaced.drain(..) {
+            // Both are open, so nothing can be missing for it.
+            // SAFETY: by the promise made to `new`.
+            let _ = unsafe { replace(number, was.as_raw_fd(), closes) };
+        }
+    }
+}
+
+/// Another number for `fd`, from `lowest` on, that an exec closes unless told otherwise.
+fn duplicate(fd: RawFd, lowest: RawFd) -> Option<OwnedFd> {
+    // SAFETY: makes a descriptor; one that isn't open gives an error.
+    let new = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, lowest) }).ok()?;
+    // SAFETY: it is new, so nobody else has it.
+    Some(unsafe { OwnedFd::from_raw_fd(new) })
+}
+
+/// Makes `number` what `fd` is.
+///
+/// # Safety
+/// Nobody counts on what `number` has been.
+unsafe fn replace(number: RawFd, fd: RawFd, close_on_exec: bool) -> io::Result<()> {
+    let flags = if close_on_exec { libc::O_CLOEXEC } else { 0 };
+    // SAFETY: by the caller's promise.
+    check(unsafe { libc::dup3(fd, number, flags) }).map(drop)
+}
+
+/// The lowest number that `fd` can have; it is closed under its own, if that is another.
+///
+/// # Safety
+/// Nobody else has it.
+pub unsafe fn lower(fd: RawFd) -> RawFd {
+    match duplicate(fd, 3).filter(|new| new.as_raw_fd() < fd) {
+        Some(new) => {
+            // SAFETY: by the caller's promise.
+            unsafe { close_raw(fd) };
+            new.into_raw_fd()
+        }
+        None => fd,
+    }
+}
+
 const ROOM: usize = 64;
 
 /// Room for one descriptor beside a message, aligned as the system wants it.
@@ -462,6 +542,40 @@ mod tests {
         assert!(is_close_on_exec(a.as_raw_fd()) && !is_close_on_exec(b.as_raw_fd()));
         drop(marked);
         assert!(!is_close_on_exec(a.as_raw_fd()) && is_close_on_exec(b.as_raw_fd()));
+    }
+
+    #[test]
+    fn what_was_moved_is_put_back() {
+        let _all = all_descriptors();
+        let pairs: Vec<_> = (0..2).map(|_| stream_pair().expect("a pair")).collect();
+        let mut fds: Vec<RawFd> =
+            pairs.iter().flat_map(|(a, b)| [a.as_raw_fd(), b.as_raw_fd()]).collect();
+        fds.sort_unstable();
+        set_close_on_exec(fds[0], false).expect("flag");
+        let inodes = |fds: &[RawFd]| fds.iter().map(|fd| inode(*fd)).collect::<Vec<_>>();
+        let before = inodes(&fds);
+        // SAFETY: their owners don't use them meanwhile, and nothing else here goes by number.
+        let moved = unsafe { Moved::new(&fds[..2], &fds[2..], 500) };
+        let now = |fd: RawFd| moved.numbers.iter().find(|(was, _)| *was == fd).expect("moved").1;
+        assert!(now(fds[0]) >= 500 && now(fds[1]) >= 500);
+        assert_eq!((now(fds[3]), now(fds[2])), (fds[0], fds[1]));
+        assert_eq!(inodes(&[now(fds[0]), now(fds[1]), now(fds[2]), now(fds[3])]), before);
+        let away = now(fds[0]);
+        drop(moved);
+        assert_eq!(inodes(&fds), before);
+        assert!(!is_close_on_exec(fds[0]) && is_close_on_exec(fds[1]) && !is_open(away));
+    }
+
+    #[test]
+    fn a_descriptor_comes_down() {
+        let _all = all_descriptors();
+        let (a, _b) = stream_pair().expect("a pair");
+        let high = duplicate(a.as_raw_fd(), 500).expect("a number").into_raw_fd();
+        // SAFETY: it is this test's own.
+        let low = unsafe { lower(high) };
+        assert!(low < 500 && inode(low) == inode(a.as_raw_fd()) && !is_open(high));
+        // SAFETY: as above.
+        unsafe { close_raw(low) };
     }
 
     #[test]

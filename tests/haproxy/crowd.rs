@@ -5,16 +5,12 @@ use mworker_kit::{PATIENCE, Pid, Signal, procfs, try_wait_for, wait_until};
 use std::time::Duration;
 
 use crate::compare::{OURS, STOCK, binary};
-use crate::exec::Movable;
+use crate::exec::{Movable, fails};
 use crate::faults::answering;
 use crate::run::{Run, rows};
 
 /// More rows than fit into one string of the environment, whoever writes them.
 const MANY: usize = 1_800;
-/// Still more. Descriptors of rows that stock doesn't get count for nothing in it, and take from
-/// what it has for itself.
-const FEWER: usize = 1_600;
-
 /// A master with so many, and one that serves.
 fn start(variable: &str, count: usize) -> Movable {
     let mut movable = Movable::new(variable);
@@ -39,13 +35,19 @@ fn wait_table(run: &Run, reloads: usize) -> Vec<Pid> {
     found.unwrap_or_else(|| panic!("no table after {reloads} reloads"))
 }
 
-/// Ours goes on with all of them, again and again, and can tell them all to leave. The table is
+/// Ours goes on with all of them, after an exec that fails as well, again and again, and can tell them all to leave. The table is
 /// shown whole, in as many pieces as there have to be (stock 3.0 cuts at one).
 #[test]
 fn process_table_longer_than_a_string() {
     let mut movable = start(OURS, MANY);
     let run = &mut movable.run;
     assert_eq!(wait_table(run, MANY).len(), MANY);
+    let worker = run.worker();
+    movable.take_away();
+    fails(&mut movable.run, true, "No such file or directory");
+    movable.put_back();
+    let run = &mut movable.run;
+    assert_eq!((wait_table(run, MANY).len(), run.worker()), (MANY, worker));
     for number in 1..=2 {
         Signal::USR2.send(run.master());
         run.notify.messages();
@@ -67,20 +69,25 @@ fn process_table_longer_than_a_string() {
 /// others live. No image of stock 2.6 can have so many: it doesn't count their descriptors in.
 #[test]
 fn a_stock_image_gets_the_newest() {
-    let mut movable = start(OURS, FEWER);
+    let mut movable = start(OURS, MANY);
     if movable.run.version().loses_workers_for_want_of_numbers() {
         return;
     }
-    let all = wait_table(&movable.run, FEWER);
+    let all = wait_table(&movable.run, MANY);
     let worker = answering(&movable.run).expect("a worker that answers");
     movable.replace_by(&binary(STOCK));
     let run = &mut movable.run;
-    Signal::USR2.send(run.master());
-    wait_until(PATIENCE, "an answer of a new worker", || {
-        run.notify.messages();
-        answering(run).is_some_and(|next| next != worker)
-    });
-    let known = wait_table(run, FEWER + 1);
+    let mut known = Vec::new();
+    // By ours, and then by stock.
+    for number in 1..=2 {
+        let before = run.worker();
+        Signal::USR2.send(run.master());
+        wait_until(PATIENCE, "an answer of a new worker", || {
+            run.notify.messages();
+            answering(run).is_some_and(|next| next != before)
+        });
+        known = wait_table(run, MANY + number);
+    }
     // Stock shows what fits into one piece of its CLI.
     assert!(known.len() > 100 && known.iter().all(|pid| all.contains(pid) || *pid == worker));
     let rows = procfs::environ(run.master()).expect("a living master");
@@ -88,11 +95,11 @@ fn a_stock_image_gets_the_newest() {
     let rows = rows.unwrap_or_default();
     let listed = |pid: &Pid| rows.contains(&format!(";pid={pid};"));
     let count = all.iter().filter(|pid| listed(pid)).count();
-    assert!(count > 1_170 && count < FEWER, "{count}");
+    assert!(count > 1_170 && count < MANY, "{count}");
     // The crowd was handed over with the oldest first.
     let newest = procfs::children(run.master());
-    assert!(newest.len() >= FEWER, "{} of {FEWER} are alive", newest.len());
-    assert!(listed(&newest[FEWER - 1]) && !listed(&newest[0]), "not the newest");
+    assert!(newest.len() >= MANY, "{} of {MANY} are alive", newest.len());
+    assert!(listed(&newest[MANY - 1]) && !listed(&newest[0]), "not the newest");
 }
 
 /// Stock itself ends, one way (1) or the other (SIGSEGV), and all of them with it.

@@ -41,18 +41,18 @@ impl Movable {
         fs::rename(new, &self.path).expect("rename the program");
     }
 
-    fn take_away(&self) {
+    pub fn take_away(&self) {
         self.replace_by(Path::new("/nonexistent/haproxy"));
     }
 
-    fn put_back(&self) {
+    pub fn put_back(&self) {
         self.replace_by(self.run.binary());
     }
 }
 
 /// After each failure the worker serves, and the failure is counted.
 #[track_caller]
-fn fails(run: &mut Run, over_the_cli: bool, why: &str) {
+pub fn fails(run: &mut Run, over_the_cli: bool, why: &str) {
     let ready = run.notify.count("READY", "1");
     if over_the_cli {
         let answer = run.cli().ask("reload");

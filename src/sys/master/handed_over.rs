@@ -5,7 +5,7 @@ use crate::core::handover;
 use crate::core::process::{Pid, Process, options};
 use crate::core::record::{Record, STATE};
 use crate::core::reexec::{self, PROCESSES, REEXEC, WAIT_ONLY};
-use crate::core::table::{OutOfMemory, Table};
+use crate::core::table::{OutOfMemory, PlainTable, Table};
 use crate::core::texts::{self, Level};
 use crate::sys::shared::Memory;
 use crate::sys::{clock, describe, environment, fd, wait};
@@ -66,10 +66,16 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// # Safety
     /// The process has one thread.
     pub unsafe fn read_table(&mut self) -> Result<usize, handover::Error> {
-        let descriptors = match self.former.table.take().or_else(handed_over) {
-            Some(text) => self.take_over(&text)?,
+        let whole = self.former.table.take();
+        let part = handed_over();
+        let descriptors = match whole.as_ref().or(part.as_ref()) {
+            Some(text) => self.take_over(text)?,
             None => 0,
         };
+        if whole.is_some() {
+            // SAFETY: by the caller's promise, and the table is read.
+            unsafe { self.bring_back(&part.unwrap_or_default())? };
+        }
         // SAFETY: by the caller's promise.
         unsafe { environment::remove(PROCESSES) };
         if self.former.exists {
@@ -253,6 +259,27 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             }
             self.table.store(row, process);
         }
+    }
+
+    /// Brings back the descriptors of rows that aren't in `part` of the table, which were out
+    /// of the way of an image that would have had no more than that.
+    ///
+    /// # Errors
+    /// Out of memory.
+    ///
+    /// # Safety
+    /// The table has the only numbers of its rows' descriptors.
+    unsafe fn bring_back(&mut self, part: &[u8]) -> Result<(), OutOfMemory> {
+        let mut in_place = PlainTable::default();
+        handover::read(part, self.generation(), &mut in_place)?;
+        let in_place: HashSet<RawFd> = in_place.rows().flat_map(|(_, p)| p.ipc_fd).collect();
+        self.table.for_each(|process| {
+            for fd in process.ipc_fd.iter_mut().filter(|fd| **fd >= 0 && !in_place.contains(fd)) {
+                // SAFETY: by the caller's promise.
+                *fd = unsafe { fd::lower(*fd) };
+            }
+        });
+        Ok(())
     }
 
     /// Makes the master's row up where it is missing, unless this generation

@@ -63,12 +63,6 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         })
     }
 
-    /// Both ends of the master's own pair.
-    fn pair(&self) -> Option<[(RawFd, u64); 2]> {
-        let [a, b] = self.table.load(self.table.master()?).ipc_fd;
-        Some([(a, fd::inode(a)?), (b, fd::inode(b)?)])
-    }
-
     /// Becomes the next image. Returns only if that fails, and says why.
     pub(super) fn exec(&mut self, kind: ExecKind) -> io::Error {
         load_guard::end();
@@ -86,12 +80,20 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         self.try_binary(&environment, &inherited)?;
 
         let memory = self.memory.as_ref().map(Memory::fd);
-        let pair = self.pair();
-        let mut record = Record { memory, pair, ..self.life.record.clone() };
+        let mut record = Record { memory, pair: pair(&self.table), ..self.life.record.clone() };
         let limit = self.next_limit(&self.table, &mut record, kind)?;
         let status = self.life.load_status();
-        // The table is closed again where the exec fails.
-        let Next { plan, whole } = self.plan(&self.table, &record, &environment, kind, status)?;
+        let mut next = self.plan(&self.table, &record, &environment, kind, status)?;
+        // Put back where the exec fails, and the table is closed again.
+        // SAFETY: a master has one thread, which comes back here before it does anything else.
+        let moved = unsafe { out_of_the_way(&next.plan) };
+        if let Some(moved) = &moved {
+            let table = reexec::with_descriptors(&self.table, &moved.numbers);
+            let table = table.map_err(memory_full)?;
+            record.pair = pair(&table);
+            next = self.plan(&table, &record, &environment, kind, status)?;
+        }
+        let Next { plan, whole } = next;
         let own = memory.into_iter().chain(whole.as_ref().map(AsRawFd::as_raw_fd));
         let kept = self.boot.keep.iter().copied().chain(own);
         let keep: Vec<RawFd> = inherited.into_iter().chain(kept).collect();
@@ -148,7 +150,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         };
         let record = Record { table: None, ..record.clone() };
         let next = plan(&record)?;
-        if !next.cut {
+        if next.left_out.is_none() {
             return Ok(Next { plan: next, whole: None });
         }
         let whole = fd::sealed(&processes)?;
@@ -169,6 +171,28 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             None => Ok(()),
         }
     }
+}
+
+/// Both ends of the master's own pair.
+fn pair<Rows: Table>(table: &Rows) -> Option<[(RawFd, u64); 2]> {
+    let [a, b] = table.load(table.master()?).ipc_fd;
+    Some([(a, fd::inode(a)?), (b, fd::inode(b)?)])
+}
+
+/// An image of HAProxy's own doesn't know of the rows that it isn't given, and counts on as
+/// many numbers as it knows of, the lowest: those of the other rows have to be among them.
+///
+/// # Safety
+/// As [`fd::Moved::new`], with the rows' descriptors.
+unsafe fn out_of_the_way(plan: &reexec::Plan) -> Option<fd::Moved> {
+    let mut away = plan.left_out.clone().filter(|fds| !fds.is_empty())?;
+    away.sort_unstable();
+    let others = |fd: &RawFd| away.binary_search(fd).is_err();
+    let kept: Vec<RawFd> = plan.keep.iter().copied().filter(others).collect();
+    let now = OpenFiles::get().ok()?;
+    let lowest = room::out_of_the_way(now, plan.keep.len() as u64, away.len() as u64)?;
+    // SAFETY: by the caller's promise.
+    Some(unsafe { fd::Moved::new(&away, &kept, RawFd::try_from(lowest).ok()?) })
 }
 
 /// What an image is given.
