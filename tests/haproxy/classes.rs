@@ -5,7 +5,8 @@
 use std::net::TcpListener;
 
 use mworker_kit::{
-    Host, Launch, PATIENCE, Pid, Signal, compile, http, procfs, traces, try_wait_for, wait_until,
+    Host, Launch, PATIENCE, Pid, Signal, compile, http, procfs, traces, try_wait_for, wait_for,
+    wait_until,
 };
 
 use crate::compare::{OURS, binary, scenario};
@@ -105,7 +106,12 @@ fn master_cli() {
             let socket = format!("{},level,{level}", run.master_socket());
             let launch = run.launch(&["-Ws", "-S", &socket]);
             run.respawn(launch);
-            run.settle();
+            if run.version().show_proc_is_for_operators() {
+                // By which it is seen to have settled.
+                run.wait_ready();
+            } else {
+                run.settle();
+            }
             for command in ["show cli level", "show proc", "@1 show cli level"] {
                 run.note_cli(command);
             }
@@ -233,7 +239,9 @@ fn exit_daemon_pidfile() {
         run.note("parent's exit", describe(status));
         let told = try_wait_for(PATIENCE, || bystander.stdout().contains("USR1").then_some(()));
         run.note("told", told.is_some());
-        let master: Pid = run.host.read("proxy.pid").trim().parse().expect("a number");
+        let master: Pid = wait_for(PATIENCE, "a number in the pidfile", || {
+            run.host.read("proxy.pid").strip_suffix('\n')?.parse().ok()
+        });
         run.follow(master);
         run.settle();
         for pid in [master, run.worker()] {

@@ -18,9 +18,12 @@ pub struct Difference {
 }
 
 /// The start's log and how it ended go over to the next image.
-const FROM_2_7: Versions = since(2, 7);
+const FROM_2_7_TO_3_0: Versions = between((2, 7), (3, 0));
+const SINCE_3_1: Versions = since(3, 1);
+const UNTIL_3_2: Versions = until(3, 2);
 const UNTIL_3_0: Versions = until(3, 0);
 const UNTIL_3_3: Versions = until(3, 3);
+const SINCE_3_4: Versions = since(3, 4);
 const UNTIL_2_8: Versions = until(2, 8);
 const UNTIL_2_6: Versions = until(2, 6);
 
@@ -63,22 +66,24 @@ impl Rewrite {
     }
 }
 
-/// Those that note the environment of a master.
-const ENVIRONMENTS: &[&str] = &[
-    "argv",
-    "argv_without_socket_transfer",
-    "fresh_start",
-    "notifying",
-    "plain",
-    "quiet",
-    "without_master_cli",
-];
+/// Those that note the environment of a master that has just started. From 3.1 on that is the
+/// image that was started.
+const ENVIRONMENTS: &[&str] = &["fresh_start", "notifying", "plain", "quiet", "without_master_cli"];
+/// Those that note it after reloads.
+const ENVIRONMENTS_OF_RELOADS: &[&str] = &["argv", "argv_without_socket_transfer"];
 
 /// All of those. A scenario fails over one that is no longer there.
 pub const REWRITES: &[Rewrite] = &[
     Rewrite {
         id: "ends-of-workers",
         scenarios: ENVIRONMENTS,
+        stock: "type=w;fd=<fd>;cfd=<fd>;",
+        ours: "type=w;fd=<fd>;cfd=-1;",
+        versions: between((2, 7), (2, 9)),
+    },
+    Rewrite {
+        id: "ends-of-workers",
+        scenarios: ENVIRONMENTS_OF_RELOADS,
         stock: "type=w;fd=<fd>;cfd=<fd>;",
         ours: "type=w;fd=<fd>;cfd=-1;",
         versions: between((2, 7), (2, 9)),
@@ -107,6 +112,13 @@ pub const REWRITES: &[Rewrite] = &[
     Rewrite {
         id: "version-of-the-master",
         scenarios: ENVIRONMENTS,
+        stock: "version=(null)",
+        ours: "version=",
+        versions: UNTIL_3_0,
+    },
+    Rewrite {
+        id: "version-of-the-master",
+        scenarios: ENVIRONMENTS_OF_RELOADS,
         stock: "version=(null)",
         ours: "version=",
         versions: UNTIL_3_3,
@@ -146,15 +158,49 @@ macro_rules! not_told {
 /// A row of a malformed table.
 macro_rules! bad_row {
     ($text:literal) => {
+        bad_row!("config : ", $text, UNTIL_3_3)
+    };
+    ($place:literal, $text:literal, $versions:expr) => {
         Difference {
             id: "bad-rows-are-told",
             scenarios: &["malformed_process_table"],
             stock: &[],
             ours: &[concat!(
-                "stderr: [WARNING] config : row 1 of the process table is left out, ",
+                "stderr: [WARNING] ",
+                $place,
+                "row 1 of the process table is left out, ",
                 $text
             )],
-            versions: ALL,
+            versions: $versions,
+        }
+    };
+}
+
+/// One after a row of the master: both start, but stock has nothing to say before that.
+macro_rules! second_row {
+    (stock, $worker:literal) => {
+        Difference {
+            id: "bad-rows-are-told",
+            scenarios: &["malformed_process_table"],
+            stock: &[
+                concat!("stderr: [NOTICE] Initializing new worker (", $worker, ")"),
+                "stderr: [NOTICE] Loading success.",
+            ],
+            ours: &[],
+            versions: SINCE_3_4,
+        }
+    };
+    ($worker:literal, $text:literal) => {
+        Difference {
+            id: "bad-rows-are-told",
+            scenarios: &["malformed_process_table"],
+            stock: &[],
+            ours: &[
+                concat!("stderr: [WARNING] row 2 of the process table is left out, ", $text),
+                concat!("stderr: [NOTICE] Initializing new worker (", $worker, ")"),
+                "stderr: [NOTICE] Loading success.",
+            ],
+            versions: SINCE_3_4,
         }
     };
 }
@@ -204,10 +250,30 @@ pub const DIFFERENCES: &[Difference] = &[
     bad_row!("a field has no '=': 'garbage'"),
     bad_row!("its PID is missing or not above 0: ';;;==='"),
     bad_row!("a number is expected: 'type=w;pid=abc;fd='"),
+    second_row!(stock, "<w2>"),
+    second_row!("<w2>", "a field has no '=': 'garbage'"),
+    second_row!(stock, "<w4>"),
+    second_row!("<w4>", "its PID is missing or not above 0: ';;;==='"),
+    second_row!(stock, "<w5>"),
+    second_row!("<w5>", "a number is expected: 'type=w;pid=abc;fd='"),
+    Difference {
+        id: "programs-after-an-upgrade",
+        scenarios: &["malformed_process_table"],
+        stock: &[],
+        ours: &[
+            "    # programs|",
+            "    # old programs|",
+            "    5000002         x               1               <uptime> -              |",
+        ],
+        versions: SINCE_3_4,
+    },
+    bad_row!("", "a field has no '=': 'garbage'", SINCE_3_4),
+    bad_row!("", "its PID is missing or not above 0: ';;;==='", SINCE_3_4),
+    bad_row!("", "a number is expected: 'type=w;pid=abc;fd='", SINCE_3_4),
     // Stock goes on with the row that it has freed, and sees only later that it is none.
     Difference {
         id: "bad-rows-are-told",
-        scenarios: &["malformed_process_table"],
+        scenarios: &["malformed_row_of_the_master"],
         stock: &[],
         ours: &[
             "stderr: [NOTICE] haproxy version is <version>",
@@ -216,14 +282,14 @@ pub const DIFFERENCES: &[Difference] = &[
              expected: 'type=m;pid=0;reloads=99999999999999999999;timestamp=-5'",
             MASTER_MADE_UP,
         ],
-        versions: ALL,
+        versions: UNTIL_3_3,
     },
     Difference {
         id: "bad-rows-are-told",
-        scenarios: &["malformed_process_table"],
+        scenarios: &["malformed_row_of_the_master"],
         stock: &[MASTER_MADE_UP],
         ours: &[],
-        versions: ALL,
+        versions: UNTIL_3_3,
     },
     Difference {
         id: "tables-without-descriptors",
@@ -244,25 +310,32 @@ pub const DIFFERENCES: &[Difference] = &[
         scenarios: &["limit_of_descriptors"],
         stock: &["the master has its worker's limit: true"],
         ours: &["the master has its worker's limit: false"],
-        versions: ALL,
+        versions: UNTIL_3_0,
     },
     Difference {
         id: "environment-of-workers",
         scenarios: &["argv", "argv_without_socket_transfer", "started_anew"],
         stock: &["    HAPROXY_LOAD_SUCCESS=1|"],
         ours: &[],
-        versions: FROM_2_7,
+        versions: FROM_2_7_TO_3_0,
     },
     Difference {
         id: "environment-of-workers",
         scenarios: &["argv", "argv_without_socket_transfer"],
         stock: &["    HAPROXY_LOAD_SUCCESS=0|"],
         ours: &[],
-        versions: FROM_2_7,
+        versions: FROM_2_7_TO_3_0,
     },
     Difference {
         id: "state-of-the-master",
         scenarios: ENVIRONMENTS,
+        stock: &[],
+        ours: &["    MWORKER_STATE|"],
+        versions: UNTIL_3_0,
+    },
+    Difference {
+        id: "state-of-the-master",
+        scenarios: ENVIRONMENTS_OF_RELOADS,
         stock: &[],
         ours: &["    MWORKER_STATE|"],
         versions: ALL,
@@ -286,7 +359,7 @@ pub const DIFFERENCES: &[Difference] = &[
         scenarios: &["argv", "argv_without_socket_transfer", "fresh_start"],
         stock: &["    NOTIFY_SOCKET=<dir>/notify.sock|"],
         ours: &[],
-        versions: ALL,
+        versions: UNTIL_3_0,
     },
     Difference {
         id: "signals-to-strangers",
@@ -301,17 +374,17 @@ pub const DIFFERENCES: &[Difference] = &[
         scenarios: PROGRAMS,
         stock: &["    NOTIFY_SOCKET|"],
         ours: &[],
-        versions: ALL,
+        versions: UNTIL_3_2,
     },
     Difference {
         id: "descriptors-of-programs",
         scenarios: PROGRAMS,
         stock: &["    1 x /dev/shm/haproxy_startup_logs_<master> (deleted)|"],
         ours: &[],
-        versions: FROM_2_7,
+        versions: FROM_2_7_TO_3_0,
     },
-    of_the_master!("3", FROM_2_7),
-    of_the_master!("4", FROM_2_7),
+    of_the_master!("3", FROM_2_7_TO_3_0),
+    of_the_master!("4", FROM_2_7_TO_3_0),
     of_the_master!("1", UNTIL_2_6),
     of_the_master!("2", UNTIL_2_6),
     Difference {
@@ -322,6 +395,94 @@ pub const DIFFERENCES: &[Difference] = &[
             "<p1> stderr: [NOTICE] path to executable is <haproxy>",
         ],
         ours: &[],
-        versions: ALL,
+        versions: UNTIL_3_2,
+    },
+    Difference {
+        id: "ready-of-a-failed-start",
+        scenarios: &["broken_config", "address_taken", "refused"],
+        stock: &["notify: READY=1 | STATUS=Reload failed!\\n"],
+        ours: &["notify: nothing"],
+        versions: SINCE_3_1,
+    },
+    Difference {
+        id: "ready-of-a-failed-start",
+        scenarios: &[
+            "as_another_user",
+            "cannot_be_executed",
+            "ends_by_itself",
+            "failure_not_tolerated",
+            "kept",
+            "killed",
+            "not_started_anew",
+            "started_anew",
+            "terminated",
+        ],
+        stock: &["notify: READY=1 | STATUS=Reload failed!\\n"],
+        ours: &["notify: nothing"],
+        versions: since(3, 3),
+    },
+    Difference {
+        id: "failed-reloads-are-counted",
+        scenarios: &["broken_config_then_good"],
+        stock: &["    <master>        master          2 [failed: 1]   <uptime>        <version>|"],
+        ours: &["    <master>        master          2 [failed: 2]   <uptime>        <version>|"],
+        versions: SINCE_3_4,
+    },
+    // `show proc` after a failed reload.
+    Difference {
+        id: "worker-in-service",
+        scenarios: &[
+            "address_taken_then_free",
+            "broken_config_then_good",
+            "failed_reload",
+            "notifying",
+            "plain",
+            "quiet",
+            "show_proc",
+        ],
+        stock: &["    # old workers|"],
+        ours: &[],
+        versions: SINCE_3_1,
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: &["show_proc"],
+        stock: &[],
+        ours: &["    # old workers|"],
+        versions: SINCE_3_1,
+    },
+    // It ends.
+    Difference {
+        id: "worker-in-service",
+        scenarios: &[
+            "abstract_socket",
+            "path_socket",
+            "pidfile_in_foreground",
+            "plain_master_worker",
+        ],
+        stock: &["stderr: [WARNING] Former worker (<w2>) exited with code 143 (Terminated)"],
+        ours: &["stderr: [ALERT] Current worker (<w2>) exited with code 143 (Terminated)"],
+        versions: SINCE_3_1,
+    },
+    // The next one asks it for its sockets.
+    Difference {
+        id: "worker-in-service",
+        scenarios: &["argv"],
+        stock: &[
+            "argv of <master>: <haproxy> -sf <w3> -Ws -S <dir>/master.sock -f <dir>/haproxy.cfg",
+        ],
+        ours: &[
+            "argv of <master>: <haproxy> -sf <w3> -x sockpair@<fd> -Ws -S <dir>/master.sock -f <dir>/haproxy.cfg",
+        ],
+        versions: SINCE_3_1,
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: &["argv"],
+        stock: &["argv of <w5>: <haproxy> -sf <w3> -Ws -S <dir>/master.sock -f <dir>/haproxy.cfg"],
+        ours: &[
+            "argv of <w5>: <haproxy> -sf <w3> -x sockpair@<fd> -Ws -S <dir>/master.sock -f <dir>/haproxy.cfg",
+        ],
+        versions: SINCE_3_1,
     },
 ];

@@ -95,8 +95,17 @@ fn no_exit_on_failure_with_old_worker() {
         run.reload(Signal::USR2);
         run.note_events();
         Signal::KILL.send(run.worker());
-        run.note_exit();
+        if run.version().forgets_no_exit_on_failure() {
+            run.note_exit();
+            drop(held);
+            return;
+        }
+        run.wait_stderr("Current worker");
+        run.note_events();
+        run.note_request();
+        run.note_cli("show proc");
         drop(held);
+        run.note_exit();
     });
 }
 

@@ -13,10 +13,23 @@ fn start_with(run: &mut Run, program: &str) {
     run.start();
 }
 
+/// Where there are none any more, the section is refused.
+fn programs(name: &str, drive: impl Fn(&mut Run)) {
+    scenario(name, |run| {
+        if run.version().has_programs() {
+            return drive(run);
+        }
+        run.write_config(&run.config("", "program helper\n    command /bin/sleep 99999999"));
+        let launch = run.launch(&["-Ws", "-S", &run.master_socket()]);
+        run.spawn(launch);
+        run.note_exit();
+    });
+}
+
 /// What a program inherits, and that a reload starts a new one.
 #[test]
 fn started_anew() {
-    scenario("started_anew", |run| {
+    programs("started_anew", |run| {
         start_with(run, "    command /bin/sleep 99999999");
         let program = run.wait_executed(SLEEP);
         run.note_events();
@@ -51,7 +64,7 @@ fn started_anew() {
 /// all the same, by the USR1 that `-sf` sends.
 #[test]
 fn not_started_anew() {
-    scenario("not_started_anew", |run| {
+    programs("not_started_anew", |run| {
         start_with(run, "    command /bin/sleep 99999999\n    no option start-on-reload");
         run.wait_executed(SLEEP);
         run.note_events();
@@ -70,7 +83,7 @@ fn not_started_anew() {
 /// One that ignores USR1 stays over reloads.
 #[test]
 fn kept() {
-    scenario("kept", |run| {
+    programs("kept", |run| {
         let command = "    command /bin/sh -c \"trap '' USR1; exec /bin/sleep 99999999\"";
         start_with(run, &format!("{command}\n    no option start-on-reload"));
         let program = run.wait_executed(SLEEP);
@@ -93,7 +106,7 @@ fn kept() {
 
 #[test]
 fn killed() {
-    scenario("killed", |run| {
+    programs("killed", |run| {
         start_with(run, "    command /bin/sleep 99999999");
         let program = run.wait_executed(SLEEP);
         run.note_events();
@@ -104,7 +117,7 @@ fn killed() {
 
 #[test]
 fn terminated() {
-    scenario("terminated", |run| {
+    programs("terminated", |run| {
         start_with(run, "    command /bin/sleep 99999999");
         let program = run.wait_executed(SLEEP);
         run.note_events();
@@ -118,7 +131,7 @@ fn terminated() {
 
 #[test]
 fn ends_by_itself() {
-    scenario("ends_by_itself", |run| {
+    programs("ends_by_itself", |run| {
         start_with(run, "    command /bin/true");
         run.wait_stderr("Current program");
         run.note_cli("show proc");
@@ -129,7 +142,7 @@ fn ends_by_itself() {
 
 #[test]
 fn cannot_be_executed() {
-    scenario("cannot_be_executed", |run| {
+    programs("cannot_be_executed", |run| {
         run.write_config(&run.config("", "program helper\n    command /nonexistent/helper x"));
         let launch = run.launch(&["-Ws", "-S", &run.master_socket()]);
         run.spawn(launch);
@@ -141,7 +154,7 @@ fn cannot_be_executed() {
 /// The option which tolerates that is forgotten, as for workers.
 #[test]
 fn failure_not_tolerated() {
-    scenario("failure_not_tolerated", |run| {
+    programs("failure_not_tolerated", |run| {
         let config = run.config(
             "    master-worker no-exit-on-failure",
             "program helper\n    command /bin/sleep 99999999",
@@ -157,7 +170,7 @@ fn failure_not_tolerated() {
 
 #[test]
 fn as_another_user() {
-    scenario("as_another_user", |run| {
+    programs("as_another_user", |run| {
         start_with(run, "    command /bin/sleep 99999999\n    user nobody\n    group nogroup");
         let program = run.wait_executed(SLEEP);
         let status = procfs::status(program).expect("a living process");

@@ -122,6 +122,11 @@ fn config_missing() {
         run.note_events();
         let path = run.host.path("haproxy.cfg");
         std::fs::remove_file(path).expect("the configuration file was written");
+        if run.version().ends_without_configuration() {
+            Signal::USR2.send(run.master());
+            run.note_exit();
+            return;
+        }
         run.reload(Signal::USR2);
         run.note_events();
         run.note_request();

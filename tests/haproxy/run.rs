@@ -279,17 +279,18 @@ impl Run {
 
     /// Waits until the master serves its CLI, would act on a signal, and has counted the
     /// reloads asked for so far. Up to 3.0 an image which is about to be replaced loses
-    /// signals; from 3.1 on they are held back until the new worker serves. Stock 3.3.0
-    /// holds them back for good once a reload has failed, and never settles then.
+    /// signals; from 3.1 on they are held back until the new worker serves.
     #[track_caller]
     pub fn settle(&mut self) {
         let (master, reloads, cli) = (self.master, self.reloads, self.cli());
         let cli = cli.within(Duration::from_secs(2));
+        let deaf = self.version.holds_signals_back_after_failure();
         let settled = try_wait_for(PATIENCE, || {
             // Read along, or the queue fills up and the master blocks.
             self.notify.messages();
-            let answer = master_ready(master).then(|| cli.try_ask("show proc").ok())??;
-            (rows(&answer).first()?.reloads == reloads && master_ready(master)).then_some(())
+            let ready = || master_ready(master) || (deaf && has_failed(&cli));
+            let answer = ready().then(|| cli.try_ask("show proc").ok())??;
+            (rows(&answer).first()?.reloads == reloads && ready()).then_some(())
         });
         assert!(settled.is_some(), "master {master} did not settle after {reloads} reloads");
         if self.version.is_ready_before_its_worker() {
@@ -300,12 +301,28 @@ impl Run {
         self.learn();
     }
 
+    /// The same where its CLI can't be asked, for a first start that tells systemd.
+    #[track_caller]
+    pub fn wait_ready(&mut self) {
+        let master = self.master;
+        self.notify.wait_for("READY", |messages| {
+            messages.iter().any(|message| message.sender == master && message.has("READY", "1"))
+        });
+        wait_until(PATIENCE, "the master to act on signals", || master_ready(master));
+        self.learn();
+    }
+
     /// Sends a signal which reloads, waits for the new master to serve, and for the workers
     /// told to leave to have closed their listeners.
     #[track_caller]
     pub fn reload(&mut self, signal: Signal) {
         self.reloads += 1;
-        signal.send(self.master);
+        if self.version.holds_signals_back_after_failure() && !master_ready(self.master) {
+            // Stock acts on none after a failed reload, but on its CLI.
+            self.cli().ask("reload");
+        } else {
+            signal.send(self.master);
+        }
         self.settle();
         self.wait_leaving();
     }
@@ -336,13 +353,7 @@ impl Run {
     /// Waits until the workers told to leave no longer listen, or are gone.
     #[track_caller]
     pub fn wait_leaving(&self) {
-        let rows = self.rows();
-        let of = |section: &'static str| rows.iter().filter(move |row| row.section == section);
-        // After a reload that failed, stock of some versions calls the one that serves old.
-        let newest = of("# old workers").map(|row| row.reloads).min();
-        let serves = |row: &Row| of("# workers").next().is_none() && Some(row.reloads) == newest;
-        let old: Vec<Pid> =
-            of("# old workers").filter(|row| !serves(row)).map(|row| row.pid).collect();
+        let old: Vec<Pid> = self.rows_of("# old workers").iter().map(|row| row.pid).collect();
         wait_until(PATIENCE, "old workers to stop listening", || {
             old.iter().all(|pid| !listens(*pid))
         });
@@ -351,7 +362,11 @@ impl Run {
     /// All rows of `show proc`.
     #[track_caller]
     pub fn rows(&self) -> Vec<Row> {
-        rows(&self.cli().ask("show proc"))
+        let mut rows = rows(&self.cli().ask("show proc"));
+        if self.version.calls_worker_in_service_old() {
+            in_service_again(&mut rows);
+        }
+        rows
     }
 
     #[track_caller]
@@ -421,6 +436,7 @@ impl Run {
     /// Notes a text line by line.
     pub fn note_text(&mut self, what: &str, text: &str) {
         self.learn();
+        let text = &told_first(text);
         self.lines.push(format!("{what}:"));
         for line in text.lines() {
             self.lines.push(format!("    {}|", self.names.normalise(line)));
@@ -497,7 +513,10 @@ impl Run {
     /// Asks the master CLI, and notes the answer.
     #[track_caller]
     pub fn note_cli(&mut self, command: &str) {
-        let answer = self.cli().ask(command);
+        let mut answer = self.cli().ask(command);
+        if command == "show proc debug" {
+            answer = without_numbers_of_descriptors(&answer);
+        }
         let command = self.names.normalise(command);
         self.note_text(&format!("cli '{command}'"), &answer);
     }
@@ -678,6 +697,39 @@ impl Held {
     }
 }
 
+/// Whether a master says that the last load has failed. It answers when it is over.
+fn has_failed(cli: &MasterCli) -> bool {
+    cli.try_ask("_loadstatus").is_ok_and(|answer| answer.starts_with("Success=0"))
+}
+
+/// The log of a start, with what the master says of the fork before what the worker says: both
+/// write at the same time.
+fn told_first(text: &str) -> String {
+    let mut lines: Vec<&str> = text.split('\n').collect();
+    let of_the_fork = |line: &&str| line.contains(" : Initializing new worker (");
+    if let Some(at) = lines.iter().position(of_the_fork) {
+        let first = lines.iter().position(|line| line.starts_with('[')).unwrap_or(at);
+        lines[first..=at].rotate_right(1);
+    }
+    lines.join("\n")
+}
+
+/// `show proc debug` with the descriptors' numbers taken out, but -1, which is none.
+fn without_numbers_of_descriptors(answer: &str) -> String {
+    let hidden = |word: &str| match word.parse::<u32>() {
+        Ok(_) => "<fd>".to_owned(),
+        Err(_) => word.to_owned(),
+    };
+    let line = |line: &str| match line.split_once("\t\t") {
+        Some((columns, ends)) => {
+            let ends: Vec<String> = ends.split_whitespace().map(hidden).collect();
+            format!("{columns}\t\t{}\n", ends.join(" "))
+        }
+        None => format!("{line}\n"),
+    };
+    answer.lines().map(line).collect()
+}
+
 /// How a process ended.
 pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
@@ -724,10 +776,28 @@ pub fn rows(answer: &str) -> Vec<Row> {
     rows
 }
 
+/// With no current worker, the newest of the old ones is the one in service.
+fn in_service_again(rows: &mut [Row]) {
+    let (current, old) = ("# workers", "# old workers");
+    let newest = rows.iter().filter(|row| row.section == old).map(|row| row.reloads).min();
+    if rows.iter().any(|row| row.section == current) {
+        return;
+    }
+    for row in rows.iter_mut().filter(|row| row.section == old && Some(row.reloads) == newest) {
+        row.section = current.to_owned();
+    }
+}
+
 /// Whether a message tells of a fork: what was forked, and its number.
 fn forked(text: &str) -> Option<(&str, Pid)> {
-    let rest = text.strip_prefix("New ")?.strip_suffix(" forked")?;
-    let (what, pid) = rest.rsplit_once('(')?;
+    let (what, pid) = if let Some(rest) = text.strip_prefix("Initializing new ") {
+        rest.rsplit_once('(')?
+    } else if let Some(rest) = text.strip_prefix("Process ") {
+        // The one in the background, as its parent calls it.
+        return Some(("process", rest.split_once(" exited")?.0.parse().ok()?));
+    } else {
+        text.strip_prefix("New ")?.strip_suffix(" forked")?.rsplit_once('(')?
+    };
     Some((what.split_whitespace().next()?, pid.strip_suffix(')')?.parse().ok()?))
 }
 
@@ -773,6 +843,8 @@ mod tests {
     fn reads_who_was_forked() {
         assert_eq!(forked("New worker (12) forked"), Some(("worker", 12)));
         assert_eq!(forked("New program 'a (b)' (13) forked"), Some(("program", 13)));
+        assert_eq!(forked("Initializing new worker (14)"), Some(("worker", 14)));
+        assert_eq!(forked("Process 15 exited with code 1 (Exit)"), Some(("process", 15)));
         assert_eq!(forked("Loading success."), None);
     }
 }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use mworker_kit::{PATIENCE, procfs, signal, wait_until};
 
 use crate::compare::scenario;
+use crate::run::Run;
 
 /// What a fresh master and its worker are like in every respect.
 #[test]
@@ -94,10 +95,11 @@ fn without_master_cli() {
         let launch = run.launch(&["-W"]);
         run.spawn(launch);
         let master = run.master();
-        wait_until(PATIENCE, "the master to have executed itself anew", || {
-            signal::master_ready(master)
-                && procfs::environ(master)
-                    .is_ok_and(|env| env.iter().any(|(name, _)| name == "HAPROXY_MWORKER_REEXEC"))
+        let waits = run.version().executes_itself_to_wait();
+        wait_until(PATIENCE, "the master to be there for good", || {
+            let env = procfs::environ(master).unwrap_or_default();
+            let anew = env.iter().any(|(name, _)| name == "HAPROXY_MWORKER_REEXEC");
+            signal::master_ready(master) && anew == waits
         });
         run.note_request();
         run.note_cmdline(master);
@@ -135,6 +137,19 @@ fn mode_from_config() {
     scenario("mode_from_config", |run| {
         run.write_config(&run.config("    master-worker", ""));
         let launch = run.launch(&["-S", &run.master_socket()]);
+        if run.version().wants_mode_for_cli() {
+            run.spawn(launch);
+            run.note_exit();
+            let launch = run.launch(&[]);
+            run.respawn(launch);
+            if run.version().has_mode_in_config() {
+                run.wait_stderr("Loading success");
+                run.note_request();
+                run.proxy().signal(mworker_kit::Signal::TERM);
+            }
+            run.note_exit();
+            return;
+        }
         run.start_as(launch);
         run.note_cli("show proc");
         run.note_events();
@@ -159,16 +174,35 @@ fn malformed_process_table() {
             "|type=w;pid=abc;fd=",
             "|unknown=1;type=?;pid=5000001;reloads=3;id=",
             "|type=e;fd=-1;cfd=-1;pid=5000002;reloads=1;failedreloads=0;timestamp=1;id=x;version=",
-            "|type=m;pid=0;reloads=99999999999999999999;timestamp=-5",
         ] {
-            run.step(&format!("HAPROXY_PROCESSES={table}"));
-            let launch = run
-                .launch(&["-Ws", "-S", &run.master_socket()])
-                .env("HAPROXY_MWORKER_REEXEC", "1")
-                .env("HAPROXY_PROCESSES", table);
-            run.start_odd(launch);
+            start_with_table(run, table);
+            if run.version().wants_row_of_master() {
+                start_with_table(run, &format!("{MASTER}|{table}"));
+            }
         }
     });
+}
+
+/// A good row of a master.
+const MASTER: &str =
+    "|type=m;fd=-1;cfd=-1;pid=5000004;reloads=2;failedreloads=0;timestamp=1;id=;version=";
+
+/// The same, of the master's own row.
+#[test]
+fn malformed_row_of_the_master() {
+    scenario("malformed_row_of_the_master", |run| {
+        run.write_usual_config();
+        start_with_table(run, "|type=m;pid=0;reloads=99999999999999999999;timestamp=-5");
+    });
+}
+
+fn start_with_table(run: &mut Run, table: &str) {
+    run.step(&format!("HAPROXY_PROCESSES={table}"));
+    let launch = run
+        .launch(&["-Ws", "-S", &run.master_socket()])
+        .env("HAPROXY_MWORKER_REEXEC", "1")
+        .env("HAPROXY_PROCESSES", table);
+    run.start_odd(launch);
 }
 
 /// Tables with a worker that has no descriptor: 3.0.11 crashes over each.
@@ -178,9 +212,13 @@ fn process_table_without_descriptors() {
         run.write_usual_config();
         for table in [
             "|type=w",
-            "type=w;fd=-1;cfd=-1;pid=5000003;reloads=2;failedreloads=0;timestamp=1;id=;version=0",
+            "|type=w;fd=-1;cfd=-1;pid=5000003;reloads=2;failedreloads=0;timestamp=1;id=;version=0",
         ] {
             run.step(&format!("HAPROXY_PROCESSES={table}"));
+            let table = match run.version().wants_row_of_master() {
+                true => format!("{MASTER}{table}"),
+                false => table.to_owned(),
+            };
             let launch = run
                 .launch(&["-Ws", "-S", &run.master_socket()])
                 .env("HAPROXY_MWORKER_REEXEC", "1")

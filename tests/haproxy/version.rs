@@ -62,6 +62,66 @@ impl Version {
         since(3, 0).contains(&self)
     }
 
+    /// The master that has loaded re-executes itself, to wait.
+    pub fn executes_itself_to_wait(self) -> bool {
+        between((2, 5), (3, 0)).contains(&self)
+    }
+
+    /// `no-exit-on-failure` is read by the image that loads, not by the one that waits.
+    pub fn forgets_no_exit_on_failure(self) -> bool {
+        until(3, 0).contains(&self)
+    }
+
+    /// A reload or a stop that is asked for the moment the new worker answers is lost.
+    pub fn loses_signals_of_the_moment(self) -> bool {
+        until(3, 0).contains(&self)
+    }
+
+    /// `program` sections.
+    pub fn has_programs(self) -> bool {
+        until(3, 2).contains(&self)
+    }
+
+    /// After a failed reload `show proc` lists the worker in service as an old one.
+    pub fn calls_worker_in_service_old(self) -> bool {
+        until(2, 4).contains(&self) || since(3, 1).contains(&self)
+    }
+
+    /// After a failed reload HUP, USR1 and USR2 are held back for good.
+    pub fn holds_signals_back_after_failure(self) -> bool {
+        between((3, 3), (3, 3)).contains(&self)
+    }
+
+    /// `master-worker` of the configuration doesn't do for `-S`.
+    pub fn wants_mode_for_cli(self) -> bool {
+        since(3, 1).contains(&self)
+    }
+
+    /// `master-worker` of the configuration.
+    pub fn has_mode_in_config(self) -> bool {
+        until(3, 4).contains(&self)
+    }
+
+    /// `show proc` is for operators.
+    pub fn show_proc_is_for_operators(self) -> bool {
+        since(3, 1).contains(&self)
+    }
+
+    /// Old workers are ended after 50 reloads, unless `mworker-max-reloads` says otherwise.
+    pub fn ends_workers_after_50_reloads(self) -> bool {
+        since(3, 3).contains(&self)
+    }
+
+    /// A table without a row of the master, or none, ends a reloaded master.
+    pub fn wants_row_of_master(self) -> bool {
+        since(3, 4).contains(&self)
+    }
+
+    /// The master ends when its configuration file is gone.
+    pub fn ends_without_configuration(self) -> bool {
+        since(3, 4).contains(&self)
+    }
+
     /// READY comes from the image that waits, once it can act on signals.
     pub fn says_ready_last(self) -> bool {
         until(2, 6).contains(&self)
@@ -78,6 +138,11 @@ pub struct NotCompared {
 
 /// All of them. They are said on stderr as they come up.
 pub const NOT_COMPARED: &[NotCompared] = &[
+    NotCompared {
+        scenario: "malformed_row_of_the_master",
+        versions: since(3, 4),
+        why: "stock goes on with the row that it has freed, and uses what is in that memory",
+    },
     NotCompared { scenario: "missing_process_table", versions: until(2, 4), why: "stock crashes" },
     NotCompared {
         scenario: "address_taken_then_free",

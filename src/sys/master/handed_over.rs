@@ -314,7 +314,12 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             timestamp,
             ..Process::default()
         };
-        Ok(self.table.append(process, b"", self.version.as_bytes())?)
+        // HAProxy's own module leaves the version of its master out.
+        let version: &[u8] = match self.generation().is_native() {
+            true => self.version.as_bytes(),
+            false => b"",
+        };
+        Ok(self.table.append(process, b"", version)?)
     }
 }
 
