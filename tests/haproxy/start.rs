@@ -101,13 +101,14 @@ fn without_master_cli() {
             let anew = env.iter().any(|(name, _)| name == "HAPROXY_MWORKER_REEXEC");
             signal::master_ready(master) && anew == waits
         });
-        run.note_request();
         run.note_cmdline(master);
         run.note_environ(master);
         run.note_events();
         run.note_descriptors(master);
         let worker = procfs::children(master)[0];
         run.note_descriptors(worker);
+        // Not before: its connection would be open a moment longer.
+        run.note_request();
         run.proxy().signal(mworker_kit::Signal::TERM);
         run.note_exit();
     });
