@@ -207,6 +207,13 @@ impl Lifecycle {
         }
     }
 
+    /// The image that is to wait is of another binary, so it may be of those that find
+    /// READY told. Told twice does no harm.
+    pub fn tells_before(&self, next: ExecKind) -> Option<Notice> {
+        let waits = next == ExecKind::Wait && self.generation.notifies_when_waiting();
+        Pid::new(self.own_pid).filter(|_| waits).map(|pid| Notice::Ready { pid })
+    }
+
     /// It lived through more reloads than a worker may.
     fn exceeds_reloads(&self, process: &Process) -> bool {
         self.policy.max_reloads.is_some_and(|max| i64::from(process.reloads) > i64::from(max))

@@ -7,7 +7,7 @@ use crate::core::lifecycle::{ExecKind, PACE};
 use crate::core::record::Record;
 use crate::core::reexec;
 use crate::core::room;
-use crate::core::table::{OutOfMemory, Table};
+use crate::core::table::{OutOfMemory, PlainTable, Table};
 use crate::core::texts;
 use crate::core::trial::Trial;
 use crate::sys::limits::{self, OpenFiles};
@@ -77,30 +77,51 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         let now = || unsafe { environment::all() };
         let environment = self.boot.environment.clone().unwrap_or_else(now);
         let inherited: Vec<RawFd> = self.inherited.still_open().collect();
-        self.try_binary(&environment, &inherited)?;
+        if self.is_another(&environment) {
+            self.try_binary(&environment, &inherited)?;
+            if let Some(notice) = self.life.tells_before(kind) {
+                self.notify(&notice);
+            }
+        }
 
         let memory = self.memory.as_ref().map(Memory::fd);
         let mut record = Record { memory, pair: pair(&self.table), ..self.life.record.clone() };
         let limit = self.next_limit(&self.table, &mut record, kind)?;
         let status = self.life.load_status();
-        let mut next = self.plan(&self.table, &record, &environment, kind, status)?;
-        // Put back where the exec fails, and the table is closed again.
-        // SAFETY: a master has one thread, which comes back here before it does anything else.
+        let next = self.plan(&self.table, &record, &environment, kind, status)?;
+        let of_another = |table: &PlainTable| {
+            let record = Record { pair: pair(table), ..record.clone() };
+            self.plan(table, &record, &environment, kind, status)
+        };
+        let kept = self.boot.keep.iter().copied().chain(memory);
+        let keep: Vec<RawFd> = inherited.into_iter().chain(kept).collect();
+        self.host.before_exec();
+        match self.execute(next, of_another, keep, limit) {
+            Ok(never) => match never {},
+            Err(error) => {
+                self.host.after_failed_exec(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Executes `next`, or what `of_another` gives for a table with other descriptors. All
+    /// are as they were when it returns.
+    fn execute(
+        &self,
+        mut next: Next,
+        of_another: impl Fn(&PlainTable) -> io::Result<Next>,
+        mut keep: Vec<RawFd>,
+        limit: Option<OpenFiles>,
+    ) -> io::Result<Infallible> {
+        // SAFETY: a master has one thread, which is here until they are put back.
         let moved = unsafe { out_of_the_way(&next.plan) };
         if let Some(moved) = &moved {
             let table = reexec::with_descriptors(&self.table, &moved.numbers);
-            let table = table.map_err(memory_full)?;
-            record.pair = pair(&table);
-            next = self.plan(&table, &record, &environment, kind, status)?;
+            next = of_another(&table.map_err(memory_full)?)?;
         }
-        let Next { plan, whole } = next;
-        let own = memory.into_iter().chain(whole.as_ref().map(AsRawFd::as_raw_fd));
-        let kept = self.boot.keep.iter().copied().chain(own);
-        let keep: Vec<RawFd> = inherited.into_iter().chain(kept).collect();
-        self.host.before_exec();
-        let error = exec::execute(&plan, &keep, limit);
-        self.host.after_failed_exec(&error);
-        Err(error)
+        keep.extend(next.whole.as_ref().map(AsRawFd::as_raw_fd));
+        Err(exec::execute(&next.plan, &keep, limit))
     }
 
     /// The limit of descriptors for the next image, which learns from `record` if it
@@ -158,13 +179,14 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         Ok(Next { plan, whole: Some(whole) })
     }
 
+    fn is_another(&self, environment: &[Vec<u8>]) -> bool {
+        trial::is_another(&reexec::programs(&self.boot.argv, environment))
+    }
+
     /// Nothing comes back from a binary that crashes, so one that isn't this is
     /// tried first.
     fn try_binary(&self, environment: &[Vec<u8>], inherited: &[RawFd]) -> io::Result<()> {
         let argv = &self.boot.argv;
-        if !trial::is_another(&reexec::programs(argv, environment)) {
-            return Ok(());
-        }
         match Trial::new(self.generation(), argv, self.boot.trial.as_deref()) {
             // SAFETY: a master has one thread.
             Some(trial) => unsafe { trial::run(&trial, environment, inherited) },
