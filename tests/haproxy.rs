@@ -29,6 +29,8 @@ mod failure;
 mod faults;
 #[path = "haproxy/handover.rs"]
 mod handover;
+#[path = "haproxy/hangs.rs"]
+mod hangs;
 #[path = "haproxy/notify.rs"]
 mod notify;
 #[path = "haproxy/programs.rs"]

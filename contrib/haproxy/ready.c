@@ -228,13 +228,28 @@ static void shim_become_master(void)
 		shim_listen_to_worker(shim_starting());
 }
 
-/* Forks; returns in the worker and in the master. */
+/*
+ * Forks; returns in the worker and in the master. From then on TERM no longer
+ * just ends a master: it would leave a worker behind that hangs before it looks
+ * whether there is a master. The loop, which acts on it, is not far.
+ */
 void mworker_apply_master_worker_mode(void)
 {
+	sigset_t stop;
+	int forked;
+
 	shim_configure();
 	/* A daemon has become another process since. */
 	proc_self->pid = getpid();
-	switch (mworker_fork(shim_mworker)) {
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTERM);
+	sigaddset(&stop, SIGINT);
+	sigprocmask(SIG_BLOCK, &stop, NULL);
+	forked = mworker_fork(shim_mworker);
+	if (forked != MWORKER_IN_WORKER)
+		shim_register_first_signals();
+	sigprocmask(SIG_UNBLOCK, &stop, NULL);
+	switch (forked) {
 	case MWORKER_IN_WORKER:
 		shim_become_worker();
 		return;

@@ -36,6 +36,16 @@ impl Version {
         until(2, 4).contains(&self)
     }
 
+    /// It is the new worker that reads the configuration, not the new image of the master.
+    pub fn loads_in_the_worker(self) -> bool {
+        since(3, 1).contains(&self)
+    }
+
+    /// TERM and INT just end the master until a new worker is ready.
+    pub fn dies_of_term_while_a_worker_starts(self) -> bool {
+        since(3, 3).contains(&self)
+    }
+
     /// The master acts on signals before its worker does.
     pub fn is_ready_before_its_worker(self) -> bool {
         until(2, 4).contains(&self)
