@@ -133,9 +133,15 @@ src/haproxy.o: COPTS += $(MWORKER_COPTS)
 src/haproxy.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_MAIN).sed $(MWORKER_MAIN).c
 endif
 
-ifneq ($(filter $(MWORKER_BRANCH),3.1 3.2),)
-src/cli.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_DIR)/ready-cli.sed /dev/null $(CC)
-src/cli.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_DIR)/ready-cli.sed
+MWORKER_CLI :=
+ifeq ($(MWORKER_SHIM),stay)
+  MWORKER_CLI := $(MWORKER_DIR)/stay-cli.sed
+else ifneq ($(filter $(MWORKER_BRANCH),3.1 3.2),)
+  MWORKER_CLI := $(MWORKER_DIR)/ready-cli.sed
+endif
+ifneq ($(MWORKER_CLI),)
+src/cli.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_CLI) /dev/null $(CC)
+src/cli.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_CLI)
 endif
 
 ifeq ($(MWORKER_SHIM),stay)
