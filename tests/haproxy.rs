@@ -33,6 +33,8 @@ mod handover;
 mod hangs;
 #[path = "haproxy/notify.rs"]
 mod notify;
+#[path = "haproxy/nudge.rs"]
+mod nudge;
 #[path = "haproxy/programs.rs"]
 mod programs;
 #[path = "haproxy/reload.rs"]

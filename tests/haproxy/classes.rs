@@ -167,7 +167,7 @@ fn process_table() {
         let launch = run.host.launch_with_crowd(3, run.binary());
         let launch = launch.args(["-Ws", "-S", &run.master_socket()]);
         run.spawn(run.complete(launch));
-        run.count_reloads(3);
+        run.count_reloads_of_the_table(3);
         run.settle();
         let shape = |run: &mut Run, step: &str| {
             run.step(step);

@@ -18,13 +18,16 @@ pub struct Difference {
 }
 
 /// The start's log and how it ended go over to the next image.
+const UNTIL_2_4: Versions = until(2, 4);
+const FROM_2_5_TO_2_8: Versions = between((2, 5), (2, 8));
+const FROM_2_5_TO_3_0: Versions = between((2, 5), (3, 0));
+const FROM_2_5_TO_3_3: Versions = between((2, 5), (3, 3));
 const FROM_2_7_TO_3_0: Versions = between((2, 7), (3, 0));
 const SINCE_3_1: Versions = since(3, 1);
 const UNTIL_3_2: Versions = until(3, 2);
 const UNTIL_3_0: Versions = until(3, 0);
 const UNTIL_3_3: Versions = until(3, 3);
 const SINCE_3_4: Versions = since(3, 4);
-const UNTIL_2_8: Versions = until(2, 8);
 const UNTIL_2_6: Versions = until(2, 6);
 
 /// One that changes a part of lines, wherever they are.
@@ -93,14 +96,21 @@ pub const REWRITES: &[Rewrite] = &[
         scenarios: &["argv_without_socket_transfer"],
         stock: "argv of <master>: <haproxy> -Ws",
         ours: "argv of <master>: <haproxy> -x /dev/null -Ws",
-        versions: UNTIL_2_8,
+        versions: FROM_2_5_TO_2_8,
     },
     Rewrite {
         id: "no-socket-transfer-for-good",
         scenarios: &["argv_without_socket_transfer"],
         stock: "-x sockpair@<fd>",
         ours: "-x /dev/null",
-        versions: UNTIL_2_8,
+        versions: FROM_2_5_TO_2_8,
+    },
+    Rewrite {
+        id: "no-socket-transfer-for-good",
+        scenarios: &["argv_without_socket_transfer"],
+        stock: "-x <dir>/stats.sock",
+        ours: "-x /dev/null",
+        versions: UNTIL_2_4,
     },
     Rewrite {
         id: "signals-of-programs",
@@ -114,7 +124,7 @@ pub const REWRITES: &[Rewrite] = &[
         scenarios: ENVIRONMENTS,
         stock: "version=(null)",
         ours: "version=",
-        versions: UNTIL_3_0,
+        versions: FROM_2_5_TO_3_0,
     },
     Rewrite {
         id: "version-of-the-master",
@@ -138,7 +148,7 @@ macro_rules! not_told {
                 "stderr: [NOTICE] path to executable is <haproxy>",
                 not_told!($text),
             ],
-            versions: ALL,
+            versions: since(2, 5),
         }
     };
     (stop, $text:literal) => {
@@ -225,6 +235,52 @@ macro_rules! of_the_master {
 const MASTER_MADE_UP: &str = "stderr: [WARNING] config : The master internals are corrupted or it \
      was started with a too old version (< 1.9). Please restart the master process.";
 
+/// Arguments after a failed reload, and of the image after that: whom `-x` asks for its sockets.
+macro_rules! asks {
+    ($scenario:literal, $before:literal, $from:literal, $versions:expr) => {
+        Difference {
+            id: "worker-in-service",
+            scenarios: &[$scenario],
+            stock: &[concat!("argv of ", $before, "-Ws -S <dir>/master.sock -f <dir>/haproxy.cfg")],
+            ours: &[concat!(
+                "argv of ",
+                $before,
+                $from,
+                "-Ws -S <dir>/master.sock -f <dir>/haproxy.cfg"
+            )],
+            versions: $versions,
+        }
+    };
+}
+
+/// The row of a worker that serves, after a failed reload: stock up to 2.4 calls it an old one.
+macro_rules! in_service {
+    ($scenarios:expr, $worker:literal, $reloads:literal) => {
+        Difference {
+            id: "worker-in-service",
+            scenarios: $scenarios,
+            stock: &[
+                "    # old workers|",
+                concat!(
+                    "    ",
+                    $worker,
+                    "worker          [was: 1]        ",
+                    $reloads,
+                    "               <uptime>        <version>|"
+                ),
+            ],
+            ours: &[concat!(
+                "    ",
+                $worker,
+                "worker          1               ",
+                $reloads,
+                "               <uptime>        <version>|"
+            )],
+            versions: UNTIL_2_4,
+        }
+    };
+}
+
 const PROGRAMS: &[&str] = &["started_anew"];
 /// All of them. A scenario fails over a difference that is not listed, and over a listed one
 /// that is no longer there.
@@ -270,6 +326,18 @@ pub const DIFFERENCES: &[Difference] = &[
     bad_row!("", "a field has no '=': 'garbage'", SINCE_3_4),
     bad_row!("", "its PID is missing or not above 0: ';;;==='", SINCE_3_4),
     bad_row!("", "a number is expected: 'type=w;pid=abc;fd='", SINCE_3_4),
+    Difference {
+        id: "bad-rows-are-told",
+        scenarios: &["malformed_row_of_the_master"],
+        stock: &[],
+        ours: &[
+            "stderr: [WARNING] row 1 of the process table is left out, a number is expected: \
+             'type=m;pid=0;reloads=99999999999999999999;timestamp=-5'",
+            "stderr: [WARNING] The master internals are corrupted or it was started with a too old \
+             version (< 1.9). Please restart the master process.",
+        ],
+        versions: UNTIL_2_4,
+    },
     // Stock goes on with the row that it has freed, and sees only later that it is none.
     Difference {
         id: "bad-rows-are-told",
@@ -282,14 +350,14 @@ pub const DIFFERENCES: &[Difference] = &[
              expected: 'type=m;pid=0;reloads=99999999999999999999;timestamp=-5'",
             MASTER_MADE_UP,
         ],
-        versions: UNTIL_3_3,
+        versions: FROM_2_5_TO_3_3,
     },
     Difference {
         id: "bad-rows-are-told",
         scenarios: &["malformed_row_of_the_master"],
         stock: &[MASTER_MADE_UP],
         ours: &[],
-        versions: UNTIL_3_3,
+        versions: FROM_2_5_TO_3_3,
     },
     Difference {
         id: "tables-without-descriptors",
@@ -301,7 +369,7 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         id: "reload-while-leaving",
         scenarios: &["soft_stop_then_reload"],
-        stock: &["after the reload: Loading success"],
+        stock: &["after the reload: done"],
         ours: &["after the reload: the reload is ignored"],
         versions: ALL,
     },
@@ -310,7 +378,7 @@ pub const DIFFERENCES: &[Difference] = &[
         scenarios: &["limit_of_descriptors"],
         stock: &["the master has its worker's limit: true"],
         ours: &["the master has its worker's limit: false"],
-        versions: UNTIL_3_0,
+        versions: FROM_2_5_TO_3_0,
     },
     Difference {
         id: "environment-of-workers",
@@ -318,6 +386,13 @@ pub const DIFFERENCES: &[Difference] = &[
         stock: &["    HAPROXY_LOAD_SUCCESS=1|"],
         ours: &[],
         versions: FROM_2_7_TO_3_0,
+    },
+    Difference {
+        id: "environment-of-workers",
+        scenarios: &["argv", "argv_without_socket_transfer", "started_anew"],
+        stock: &["    HAPROXY_MWORKER_REEXEC=1|"],
+        ours: &[],
+        versions: UNTIL_2_4,
     },
     Difference {
         id: "environment-of-workers",
@@ -331,7 +406,7 @@ pub const DIFFERENCES: &[Difference] = &[
         scenarios: ENVIRONMENTS,
         stock: &[],
         ours: &["    MWORKER_STATE|"],
-        versions: UNTIL_3_0,
+        versions: FROM_2_5_TO_3_0,
     },
     Difference {
         id: "state-of-the-master",
@@ -464,7 +539,62 @@ pub const DIFFERENCES: &[Difference] = &[
         ours: &["stderr: [ALERT] Current worker (<w2>) exited with code 143 (Terminated)"],
         versions: SINCE_3_1,
     },
+    in_service!(
+        &["failed_reload", "config_missing", "broken_config_then_good"],
+        "<w1>            ",
+        "1"
+    ),
+    in_service!(&["broken_config_then_good"], "<w1>            ", "2"),
+    in_service!(&["started_anew"], "<w2>            ", "1"),
+    in_service!(&["plain", "notifying"], "<child2>        ", "1"),
+    in_service!(&["quiet"], "<child3>        ", "1"),
+    Difference {
+        id: "worker-in-service",
+        scenarios: &["show_proc"],
+        stock: &[],
+        ours: &[
+            "    <w3>            worker          1               1               <uptime>        <version>|",
+        ],
+        versions: UNTIL_2_4,
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: &["show_proc"],
+        stock: &[
+            "    <w3>            worker          [was: 1]        1               <uptime>        <version>|",
+        ],
+        ours: &[],
+        versions: UNTIL_2_4,
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: &[
+            "abstract_socket",
+            "path_socket",
+            "pidfile_in_foreground",
+            "plain_master_worker",
+            "started_anew",
+        ],
+        stock: &["stderr: [WARNING] Former worker #1 (<w2>) exited with code 143 (Terminated)"],
+        ours: &[
+            "stderr: [NOTICE] haproxy version is <version>",
+            "stderr: [NOTICE] path to executable is <haproxy>",
+            "stderr: [ALERT] Current worker #1 (<w2>) exited with code 143 (Terminated)",
+        ],
+        versions: UNTIL_2_4,
+    },
     // The next one asks it for its sockets.
+    asks!("argv", "<master>: <haproxy> ", "-x <dir>/stats.sock ", UNTIL_2_4),
+    asks!("argv", "<master>: <haproxy> -sf <w2> ", "-x <dir>/stats.sock ", UNTIL_2_4),
+    asks!("argv", "<w3>: <haproxy> -sf <w2> ", "-x <dir>/stats.sock ", UNTIL_2_4),
+    asks!("argv_without_socket_transfer", "<master>: <haproxy> ", "-x /dev/null ", UNTIL_2_4),
+    asks!(
+        "argv_without_socket_transfer",
+        "<master>: <haproxy> -sf <w2> ",
+        "-x /dev/null ",
+        UNTIL_2_4
+    ),
+    asks!("argv_without_socket_transfer", "<w3>: <haproxy> -sf <w2> ", "-x /dev/null ", UNTIL_2_4),
     Difference {
         id: "worker-in-service",
         scenarios: &["argv"],

@@ -90,15 +90,13 @@ fn a_hundred_failures_leave_nothing() {
     }
     let more = traces::memory_kb(master).saturating_sub(memory);
     assert!(more < 1024, "{more} kB more");
-    let table = movable.run.cli().ask("show proc");
-    assert!(table.contains("[failed: 100]"), "{table}");
+    movable.run.assert_failed(100);
     assert_eq!((movable.run.worker(), answering(&movable.run)), (worker, Some(worker)));
     movable.put_back();
     movable.run.reload(Signal::USR2);
     assert_eq!(handed_on(master), environment);
     assert!(held.works(), "the old connection is dead");
-    let table = movable.run.cli().ask("show proc");
-    assert!(table.contains("[failed: 0]"), "{table}");
+    movable.run.assert_failed(0);
     drop(held);
     movable.run.wait_old_workers(0);
     movable.run.proxy().signal(Signal::TERM);

@@ -55,13 +55,11 @@ fn fork_fails_at_a_reload() {
         limit_processes(run.master(), 1000);
         assert_eq!(answering(&run), Some(worker), "failure {number}");
         assert_eq!(run.worker(), worker, "failure {number}");
-        let table = run.cli().ask("show proc");
-        assert!(table.contains(&format!("[failed: {number}]")), "{table}");
+        run.assert_failed(number);
     }
     run.reload(Signal::USR2);
     assert_ne!(run.worker(), worker, "a reload works again");
-    let table = run.cli().ask("show proc");
-    assert!(table.contains("[failed: 0]"), "{table}");
+    run.assert_failed(0);
     drop(held);
     run.wait_old_workers(0);
 
@@ -83,7 +81,7 @@ fn no_signal_to_a_stranger() {
         let launch = run.host.launch_with_stranger(run.binary());
         let launch = launch.args(["-Ws", "-S", &run.master_socket()]);
         run.spawn(run.complete(launch));
-        run.count_reloads(1);
+        run.count_reloads_of_the_table(1);
         run.settle();
         let stranger: Pid = run.proxy().stdout().trim().parse().expect("a PID");
         assert!(procfs::alive(stranger));

@@ -62,8 +62,7 @@ fn reload_that_hangs() {
         assert_eq!(answering(&run), Some(worker), "failure {number}");
         assert_eq!(procfs::children(run.master()), [worker], "failure {number}");
         assert_eq!(run.worker(), worker, "failure {number}");
-        let table = run.cli().ask("show proc");
-        assert!(table.contains(&format!("[failed: {number}]")), "{table}");
+        run.assert_failed(number);
     }
     run.write_usual_config();
     run.reload(Signal::USR2);

@@ -68,6 +68,12 @@ fn not_started_anew() {
         start_with(run, "    command /bin/sleep 99999999\n    no option start-on-reload");
         run.wait_executed(SLEEP);
         run.note_events();
+        if run.version().ends_with_a_program_that_is_told_to_leave() {
+            run.proxy().signal(Signal::USR2);
+            let status = run.proxy().wait_exit(PATIENCE);
+            run.note("exit", crate::run::describe(status));
+            return;
+        }
         run.reload(Signal::USR2);
         run.wait_old_workers(0);
         run.wait_stderr("Former program");
@@ -164,6 +170,12 @@ fn failure_not_tolerated() {
         let program = run.wait_executed(SLEEP);
         run.note_events();
         Signal::KILL.send(program);
+        if run.version().tolerates_failed_programs() {
+            run.wait_stderr("Current program");
+            run.note_events();
+            run.note_request();
+            run.proxy().signal(Signal::TERM);
+        }
         run.note_exit();
     });
 }

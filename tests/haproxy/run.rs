@@ -14,6 +14,8 @@ use mworker_kit::{
     procfs, try_wait_for, wait_until,
 };
 
+use crate::compare::STOCK;
+use crate::nudge::Nudger;
 use crate::text::{LogLine, Names, log_lines};
 use crate::version::Version;
 
@@ -51,6 +53,7 @@ pub struct Run {
     workers: usize,
     children: usize,
     reloads: u32,
+    _nudger: Option<Nudger>,
 }
 
 impl Run {
@@ -70,9 +73,13 @@ impl Run {
         names.number(std::process::id().into(), "test");
         names.word(host.marker(), "marker");
         let notify = NotifySocket::at_path(&host);
+        let version = version(binary);
+        let is_stock = std::env::var_os(STOCK).is_some_and(|stock| stock == *binary);
+        let nudger =
+            (is_stock && version.sleeps_over_signals()).then(|| Nudger::start(&host, binary));
         Run {
             binary: binary.to_owned(),
-            version: version(binary),
+            version,
             host,
             notify,
             http,
@@ -89,6 +96,7 @@ impl Run {
             workers: 0,
             children: 0,
             reloads: 0,
+            _nudger: nudger,
         }
     }
 
@@ -110,11 +118,16 @@ impl Run {
             (format!("    lua-load {}\n", script.display()), "use-service lua.pid")
         };
         format!(
-            "global\n    maxconn 200\n    nbthread 2\n    stats socket {stats} level admin{listeners}\n{lua}{global}\n\
-             defaults\n    timeout connect 10s\n    timeout client 10m\n    timeout server 10m\n\
+            "global\n    maxconn 200\n    nbthread {threads}\n    stats socket {stats} level admin{listeners}\n{lua}{global}\n\
+             defaults\n{legacy}    timeout connect 10s\n    timeout client 10m\n    timeout server 10m\n\
              frontend web\n    mode http\n    bind {http}\n    \
              http-request {answer}\n\
              listen line\n    mode tcp\n    bind {tcp}\n    server echo {echo}\n{sections}\n",
+            threads = if self.version.leaves_threads_asleep() { 1 } else { 2 },
+            legacy = match self.version.services_hang_in_htx() {
+                true => "    no option http-use-htx\n",
+                false => "",
+            },
             stats = self.host.path("stats.sock").display(),
             http = self.http.addr(),
             tcp = self.tcp.addr(),
@@ -553,8 +566,11 @@ impl Run {
     /// Notes the environment a process was executed with: names, and HAProxy's values.
     #[track_caller]
     pub fn note_environ(&mut self, pid: Pid) {
-        let mut entries: Vec<String> = procfs::environ(pid)
-            .expect("a living process")
+        let mut environ = procfs::environ(pid).expect("a living process");
+        if self.version.cuts_up_its_environment() {
+            put_table_together(&mut environ);
+        }
+        let mut entries: Vec<String> = environ
             .into_iter()
             .map(|(name, value)| match name.starts_with("HAPROXY_") {
                 true => format!("{name}={value}"),
@@ -677,6 +693,20 @@ impl Run {
         self.reloads += more;
     }
 
+    /// The same of a table that the first image is given.
+    pub fn count_reloads_of_the_table(&mut self, handed_over: u32) {
+        let on_reading = u32::from(self.version.counts_reloads_on_reading());
+        self.count_reloads(handed_over + on_reading);
+    }
+
+    /// So many reloads have failed since the last that did not, where `show proc` has that.
+    #[track_caller]
+    pub fn assert_failed(&self, count: usize) {
+        let table = self.cli().ask("show proc");
+        let shown = table.contains(&format!("[failed: {count}]"));
+        assert_eq!(shown, self.version.shows_failed_reloads(), "{count} of {table}");
+    }
+
     pub fn into_transcript(self) -> Vec<String> {
         self.lines
     }
@@ -728,6 +758,23 @@ fn without_numbers_of_descriptors(answer: &str) -> String {
         None => format!("{line}\n"),
     };
     answer.lines().map(line).collect()
+}
+
+/// Undoes what reading the process table does to it: each `;`, and each `|` but the first, has
+/// become a NUL.
+fn put_table_together(environ: &mut Vec<(String, String)>) {
+    const FIELDS: [&str; 8] =
+        ["type", "fd", "pid", "rpid", "reloads", "timestamp", "id", "version"];
+    let (pieces, others): (Vec<_>, Vec<_>) =
+        std::mem::take(environ).into_iter().partition(|(name, _)| FIELDS.contains(&name.as_str()));
+    *environ = others;
+    let Some((_, table)) = environ.iter_mut().find(|(name, _)| name == "HAPROXY_PROCESSES") else {
+        return;
+    };
+    for (name, value) in pieces {
+        let separator = if name == "type" { '|' } else { ';' };
+        table.push_str(&format!("{separator}{name}={value}"));
+    }
 }
 
 /// How a process ended.

@@ -111,8 +111,12 @@ fn soft_stop_then_reload() {
         let held = begin_soft_stop(run);
         let before = run.proxy().stderr().len();
         run.proxy().signal(Signal::USR2);
-        let told = run.wait_stderr_one_of(before, &["the reload is ignored", "Loading success"]);
-        run.note("after the reload", told);
+        let done = match run.version().tells_of_success() {
+            true => "Loading success",
+            false => "New worker",
+        };
+        let told = run.wait_stderr_one_of(before, &["the reload is ignored", done]);
+        run.note("after the reload", told.replace(done, "done"));
         run.proxy().signal(Signal::TERM);
         drop(held);
         run.proxy().wait_exit(PATIENCE);

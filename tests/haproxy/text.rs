@@ -131,7 +131,10 @@ pub fn log_lines(stderr: &str) -> Vec<LogLine> {
 
 fn log_line(line: &str) -> Option<LogLine> {
     let (level, rest) = line.strip_prefix('[')?.split_once(']')?;
-    let (pid, text) = rest.trim_start().strip_prefix('(')?.split_once(") : ")?;
+    // Up to 2.2 the time stands before the PID: `326/030945`.
+    let is_time = |c: char| c.is_ascii_digit() || c == '/';
+    let rest = rest.trim_start().trim_start_matches(is_time).trim_start();
+    let (pid, text) = rest.strip_prefix('(')?.split_once(") : ")?;
     Some(LogLine { level: level.to_owned(), pid: pid.parse().ok()?, text: text.to_owned() })
 }
 
@@ -171,7 +174,8 @@ mod tests {
 
     #[test]
     fn cuts_stderr_into_messages() {
-        let lines = log_lines("noise\n[NOTICE]   (12) : one\nmore\n[ALERT]    (3) : two : x\n");
+        let lines =
+            log_lines("noise\n[NOTICE]   (12) : one\nmore\n[ALERT] 326/030945 (3) : two : x\n");
         let line = |level: &str, pid, text: &str| LogLine {
             level: level.to_owned(),
             pid,

@@ -31,6 +31,17 @@ impl Version {
         since(2, 2).contains(&self)
     }
 
+    /// The end of the last connection of a worker that leaves wakes its own thread only.
+    pub fn leaves_threads_asleep(self) -> bool {
+        until(2, 0).contains(&self)
+    }
+
+    /// A service in Lua, by which workers tell their PID there, may leave its stream undone with
+    /// the new representation of HTTP.
+    pub fn services_hang_in_htx(self) -> bool {
+        between((2, 0), (2, 0)).contains(&self)
+    }
+
     /// A new worker asks the old one's stats socket for its listeners, not the master's pair.
     pub fn takes_listeners_by_stats_socket(self) -> bool {
         until(2, 4).contains(&self)
@@ -44,6 +55,36 @@ impl Version {
     /// TERM and INT just end the master until a new worker is ready.
     pub fn dies_of_term_while_a_worker_starts(self) -> bool {
         since(3, 3).contains(&self)
+    }
+
+    /// The loop may wait for events, up to a minute, when a signal has come.
+    pub fn sleeps_over_signals(self) -> bool {
+        until(2, 4).contains(&self)
+    }
+
+    /// Rows are handed over as they are, and have lived through one reload more once read.
+    pub fn counts_reloads_on_reading(self) -> bool {
+        until(2, 4).contains(&self)
+    }
+
+    /// The variable of the process table is cut up, where it is, by who reads it.
+    pub fn cuts_up_its_environment(self) -> bool {
+        until(2, 4).contains(&self)
+    }
+
+    /// With a crowd of old workers there is no room for a new one's descriptors.
+    pub fn has_no_room_for_a_crowd(self) -> bool {
+        until(2, 4).contains(&self)
+    }
+
+    /// `show proc` says how many reloads have failed.
+    pub fn shows_failed_reloads(self) -> bool {
+        since(2, 5).contains(&self)
+    }
+
+    /// The log says how a load went.
+    pub fn tells_of_success(self) -> bool {
+        since(2, 5).contains(&self)
     }
 
     /// The master acts on signals before its worker does.
@@ -79,12 +120,23 @@ impl Version {
 
     /// `no-exit-on-failure` is read by the image that loads, not by the one that waits.
     pub fn forgets_no_exit_on_failure(self) -> bool {
-        until(3, 0).contains(&self)
+        between((2, 5), (3, 0)).contains(&self)
+    }
+
+    /// A program that isn't to be started anew is told to leave by a reload all the same, and
+    /// when it does so the service ends.
+    pub fn ends_with_a_program_that_is_told_to_leave(self) -> bool {
+        until(2, 4).contains(&self)
+    }
+
+    /// `no-exit-on-failure` is for programs, too, and not forgotten.
+    pub fn tolerates_failed_programs(self) -> bool {
+        until(2, 4).contains(&self)
     }
 
     /// A reload or a stop that is asked for the moment the new worker answers is lost.
     pub fn loses_signals_of_the_moment(self) -> bool {
-        until(3, 0).contains(&self)
+        between((2, 5), (3, 0)).contains(&self)
     }
 
     /// `program` sections.
@@ -154,6 +206,26 @@ pub const NOT_COMPARED: &[NotCompared] = &[
         why: "stock goes on with the row that it has freed, and uses what is in that memory",
     },
     NotCompared { scenario: "missing_process_table", versions: until(2, 4), why: "stock crashes" },
+    NotCompared {
+        scenario: "class_master_cli",
+        versions: until(2, 4),
+        why: "stock crashes at a line for a worker that has gone",
+    },
+    NotCompared {
+        scenario: "pause_and_resume",
+        versions: between((2, 0), (2, 0)),
+        why: "stock's master pauses its own listener, and the worker isn't told",
+    },
+    NotCompared {
+        scenario: "malformed_process_table",
+        versions: until(2, 4),
+        why: "stock crashes without a row of the master",
+    },
+    NotCompared {
+        scenario: "address_taken_then_free",
+        versions: until(2, 4),
+        why: "stock ends: \"Failed to get the sockets from the old process!\"",
+    },
     NotCompared {
         scenario: "address_taken_then_free",
         versions: between((2, 8), (2, 8)),
