@@ -70,8 +70,12 @@ void mworker_loop(void)
 	run_thread_poll_loop(NULL);
 }
 
-/* The command line is known, and the load begins. One that hangs ends as one that failed. */
-static void shim_load_begins(void)
+/*
+ * The command line is known, and the load begins. One that hangs ends as one that
+ * failed. HAProxy calls it because wait.c says so: here clang would warn of that.
+ */
+void shim_load_begins(void);
+void shim_load_begins(void)
 {
 	if (!(arg_mode & MODE_MWORKER) || (arg_mode & (MODE_CHECK | MODE_CHECK_CONDITION)) ||
 	    getenv("HAPROXY_MWORKER_WAIT_ONLY"))
@@ -79,5 +83,3 @@ static void shim_load_begins(void)
 	shim_prepare_exec();
 	mworker_guard_load(shim_mworker);
 }
-
-INITCALL0(STG_POOL, shim_load_begins);

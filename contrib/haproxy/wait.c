@@ -26,6 +26,12 @@ static void shim_hold_first_reloads(void)
 
 INITCALL0(STG_PREPARE, shim_hold_first_reloads);
 
+#if MWORKER_HAPROXY >= 0x0206
+/* Up to 2.4 main() calls it. */
+void shim_load_begins(void);
+INITCALL0(STG_POOL, shim_load_begins);
+#endif
+
 void mworker_unblock_signals()
 {
 	mworker_release_signals();
