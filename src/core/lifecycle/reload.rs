@@ -93,7 +93,7 @@ impl Lifecycle {
         }
         let handshake = self.generation.has_ready_handshake();
         if handshake {
-            self.start_begins(now);
+            self.start_begins(table, now);
         }
         if self.generation.words() != Words::V1_8 {
             out.push(Action::Log(Level::Notice, texts::worker_forked(pid, handshake).into()));

@@ -41,7 +41,8 @@ impl Lifecycle {
         if !self.policy.systemd || now.monotonic_usec < self.times.status.due() {
             return;
         }
-        if self.times.status.at.replace(now.monotonic_usec).is_none() {
+        let at = self.times.status.at.replace(now.monotonic_usec);
+        if at.is_none() || self.starts_first(table) {
             return;
         }
         let text = self.status(table, figures, now);

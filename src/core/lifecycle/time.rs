@@ -20,6 +20,10 @@ pub struct Pace {
 /// Of starts and soft stops.
 pub const PACE: Pace = Pace { first: 2 * SECOND, every: 10 * SECOND, by: 30 * SECOND };
 
+/// Of the first start. Who waits for READY before anything else may look at the first message
+/// only, as HAProxy's own runner of its tests does: it is READY unless that takes long.
+const FIRST_START: u64 = 10 * SECOND;
+
 /// When what is due. All times are CLOCK_MONOTONIC in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Times {
@@ -72,10 +76,17 @@ impl Lifecycle {
     }
 
     /// A worker was forked, and is waited for.
-    pub(super) fn start_begins(&mut self, now: Now) {
+    pub(super) fn start_begins<T: Table>(&mut self, table: &T, now: Now) {
         self.times.started = Some(now.monotonic_usec);
         self.times.overdue = false;
-        self.times.extend = Some(now.monotonic_usec.saturating_add(PACE.first));
+        let untold = if self.starts_first(table) { FIRST_START } else { PACE.first };
+        self.times.extend = Some(now.monotonic_usec.saturating_add(untold));
+    }
+
+    /// The service has never been ready.
+    pub(super) fn starts_first<T: Table>(&self, table: &T) -> bool {
+        let reloads = table.master().map_or(0, |row| table.load(row).reloads);
+        self.times.started.is_some() && reloads == 0 && self.record.restarts == 0
     }
 
     /// It serves, or has ended. Gives whether it had to be killed.
@@ -130,4 +141,55 @@ impl Lifecycle {
 /// The worker that takes new connections.
 pub(super) fn in_service<T: Table>(table: &T) -> Option<Pid> {
     table.rows().find(|(_, p)| p.is_in_service()).and_then(|(_, p)| Pid::new(p.pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::generation::Generation;
+    use crate::core::table::PlainTable;
+
+    /// What systemd hears of a start in half a minute: seconds, and what.
+    fn heard(reloads: i32) -> Vec<(u64, &'static str)> {
+        let mut table = PlainTable::default();
+        for (options, pid) in [(options::MASTER, 1), (options::WORKER | options::INIT, -1)] {
+            let row = Process { pid, options, reloads, ..Process::default() };
+            table.append(row, b"", b"").expect("memory");
+        }
+        let mut life = Lifecycle::new(Generation::NATIVE, "Proxy", 1);
+        life.policy.systemd = true;
+        let figures = Figures(Vec::new());
+        let mut heard = Vec::new();
+        let mut event = Event::Forked { pid: Pid::new(2).expect("above 0") };
+        for second in 0..=30 {
+            let now = Now { wall: 0, monotonic_usec: 100 * SECOND + second * SECOND };
+            let mut actions = Vec::new();
+            life.step(&mut table, event, now, &mut actions);
+            for action in actions {
+                match action {
+                    Action::Notify(Notice::Status(_)) => heard.push((second, "status")),
+                    Action::Notify(Notice::Extend { .. }) => heard.push((second, "extend")),
+                    Action::Notify(_) => heard.push((second, "other")),
+                    _ => {}
+                }
+            }
+            let due = life.deadline().expect("there is always something due");
+            let looked = second > 0;
+            assert!(
+                !looked || due > now.monotonic_usec,
+                "the master would spin in second {second}"
+            );
+            event = Event::Tick { figures: &figures };
+        }
+        heard
+    }
+
+    #[test]
+    fn the_first_start_is_silent_for_a_while() {
+        assert_eq!(heard(0), [(10, "extend"), (20, "extend"), (30, "extend")]);
+        let reload = [(2, "status"), (2, "extend"), (12, "extend"), (22, "extend")];
+        let mut told = heard(1);
+        told.sort_by_key(|(second, what)| (*second, *what == "extend"));
+        assert_eq!(told, reload);
+    }
 }
