@@ -54,16 +54,6 @@ static int shim_begin_program(const char *file, int line, char **args)
 	struct mworker_proc *other;
 	int errors = 0;
 
-#if MWORKER_HAPROXY >= 0x0301
-	if (!deprecated_directives_allowed) {
-		ha_warning("parsing [%s:%d]: The 'program' section is deprecated and will be eventually removed, "
-		           "it can be still allowed by setting 'expose-deprecated-directives' keyword in the 'global' "
-		           "section defined before any 'program' section. Please, consider to use a process manager instead "
-		           "of 'program' section, such as sysvinit, systemd, supervisord or s6.\n",
-		           file, line);
-		return ERR_ALERT | ERR_ABORT;
-	}
-#endif
 	if (alertif_too_many_args(1, file, line, args, &errors))
 		return errors | ERR_ABORT;
 	if (!*args[1]) {
@@ -77,6 +67,16 @@ static int shim_begin_program(const char *file, int line, char **args)
 		}
 	}
 
+#if MWORKER_HAPROXY >= 0x0301
+	if (!deprecated_directives_allowed) {
+		ha_warning("parsing [%s:%d]: The 'program' section is deprecated and will be eventually removed, "
+		           "it can be still allowed by setting 'expose-deprecated-directives' keyword in the 'global' "
+		           "section defined before any 'program' section. Please, consider to use a process manager instead "
+		           "of 'program' section, such as sysvinit, systemd, supervisord or s6.\n",
+		           file, line);
+		return ERR_ALERT | ERR_ABORT;
+	}
+#endif
 	shim_program = mworker_proc_new();
 	if (!shim_program || !(shim_program->id = strdup(args[1]))) {
 		mworker_free_child(shim_program);

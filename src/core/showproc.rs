@@ -80,17 +80,19 @@ pub fn text<T: Table>(table: &T, generation: Generation, request: &Request<'_>) 
             page.child(&p, "worker", table.version(row));
         }
     }
-    // A newer master may have taken programs over from an older one.
-    if generation.has_programs() || table.find(|p| p.is(options::PROGRAM)).is_some() {
+    // From 3.1 on there is a title only where something stands below it. A newer master may
+    // have taken programs over from an older one.
+    let always = generation.has_programs() && !generation.has_ready_handshake();
+    if always || children(options::PROGRAM, false).next().is_some() {
         page.title("programs");
         for (row, p) in children(options::PROGRAM, false) {
             page.child(&p, &String::from_utf8_lossy(table.id(row)), b"-");
         }
-        if has_old(options::PROGRAM) {
-            page.title("old programs");
-            for (row, p) in children(options::PROGRAM, true) {
-                page.child(&p, &String::from_utf8_lossy(table.id(row)), b"-");
-            }
+    }
+    if has_old(options::PROGRAM) {
+        page.title("old programs");
+        for (row, p) in children(options::PROGRAM, true) {
+            page.child(&p, &String::from_utf8_lossy(table.id(row)), b"-");
         }
     }
     page.out
@@ -218,6 +220,24 @@ mod tests {
 100             worker          1               1d01h01m01s     3.0            \n\
 # programs\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn from_3_1_on_no_title_is_alone() {
+        let titles = |options: &[i32]| {
+            let mut table = table(0);
+            for (options, pid) in options.iter().zip(60..) {
+                let options = options::PROGRAM | options;
+                let row = Process { pid, options, ..Process::default() };
+                table.append(row, b"a", b"").expect("memory");
+            }
+            let text = text(&table, Generation::haproxy(3, 1), &request(false));
+            let title = |line: &&str| line.starts_with("# ");
+            text.lines().filter(title).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(titles(&[]), ["# workers"]);
+        assert_eq!(titles(&[0]), ["# workers", "# programs"]);
+        assert_eq!(titles(&[options::LEAVING]), ["# workers", "# old programs"]);
     }
 
     #[test]

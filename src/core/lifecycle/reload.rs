@@ -188,7 +188,8 @@ impl Lifecycle {
         }
     }
 
-    /// Up to 3.0 they are told with the workers, when one of the new ones is there.
+    /// Up to 3.0 they are told with the workers, when one of the new ones is there. Those
+    /// that aren't started again are told as well.
     pub(super) fn replace_programs<T: Table>(
         &self,
         table: &T,
@@ -196,7 +197,7 @@ impl Lifecycle {
         out: &mut Vec<Action<T::Row>>,
     ) {
         if self.generation.has_ready_handshake() {
-            let replaced = |p: &Process| p.is(options::PROGRAM) && p.is(options::LEAVING);
+            let replaced = |p: &Process| p.is(options::PROGRAM) && p.reloads > 0;
             kill_where(table, replaced, leave(hardness), out);
         }
     }
