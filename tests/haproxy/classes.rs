@@ -43,8 +43,11 @@ const LISTENING: &str = r#"
 #[test]
 fn descriptors() {
     scenario("class_descriptors", |run| {
-        let section = "frontend more\n    mode http\n    bind fd@7\n    \
-                       http-request return status 200 content-type text/plain string \"by fd\"";
+        let answer = match run.version().answers_by_itself() {
+            true => "http-request return status 200 content-type text/plain string \"by fd\"",
+            false => "monitor-uri /",
+        };
+        let section = &format!("frontend more\n    mode http\n    bind fd@7\n    {answer}");
         run.write_config(&run.config("", section));
         let listening = compile::program(&run.host, "listening", LISTENING);
         let launch = run.host.launch(listening).arg("7").arg(run.other.number().to_string());
@@ -265,8 +268,13 @@ fn master_runs_no_worker() {
             name = "me",
             other = run.other.addr(),
         );
-        run.write_config(&run.config("    localpeer me\n", &sections));
-        run.start();
+        let (global, args) = match run.version().names_its_peer() {
+            true => ("    localpeer me\n", &["-Ws"][..]),
+            false => ("", &["-Ws", "-L", "me"][..]),
+        };
+        run.write_config(&run.config(global, &sections));
+        let launch = run.launch(args).arg("-S").arg(run.master_socket());
+        run.start_as(launch);
         for step in ["first start", "reload", "broken"] {
             run.step(step);
             if step == "broken" {

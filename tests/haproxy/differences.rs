@@ -75,8 +75,50 @@ const ENVIRONMENTS: &[&str] = &["fresh_start", "notifying", "plain", "quiet", "w
 /// Those that note it after reloads.
 const ENVIRONMENTS_OF_RELOADS: &[&str] = &["argv", "argv_without_socket_transfer"];
 
+/// Where what is added to the arguments of the former image stands.
+macro_rules! options_last {
+    ($scenario:literal, $pids:literal) => {
+        Rewrite {
+            id: "options-first",
+            scenarios: &[$scenario],
+            stock: concat!(
+                "-Ws -S <dir>/master.sock -f <dir>/haproxy.cfg ",
+                $pids,
+                " -x <dir>/stats.sock"
+            ),
+            ours: concat!(
+                $pids,
+                " -x <dir>/stats.sock -Ws -S <dir>/master.sock -f <dir>/haproxy.cfg"
+            ),
+            versions: until(2, 0),
+        }
+    };
+}
+
 /// All of those. A scenario fails over one that is no longer there.
 pub const REWRITES: &[Rewrite] = &[
+    Rewrite {
+        id: "profiling-signal",
+        scenarios: &["broken_config_then_good"],
+        stock: "ignores: QUIT PIPE",
+        ours: "ignores: QUIT PIPE PROF",
+        versions: until(2, 0),
+    },
+    options_last!("argv_of_a_takeover", "-sf <w1>"),
+    options_last!("argv_of_a_takeover", "-sf <w2> <w1>"),
+    options_last!("argv", "-sf <w1>"),
+    options_last!("argv_without_socket_transfer", "-sf <w1>"),
+    options_last!(
+        "show_proc_with_many_old_workers",
+        "-sf <w10> <w9> <w8> <w7> <w6> <w5> <w4> <w3> <w2> <w1>"
+    ),
+    Rewrite {
+        id: "options-first",
+        scenarios: ENVIRONMENTS_OF_RELOADS,
+        stock: "-Ws -S <dir>/master.sock -f <dir>/haproxy.cfg -sf <w2>",
+        ours: "-sf <w2> -Ws -S <dir>/master.sock -f <dir>/haproxy.cfg",
+        versions: until(2, 0),
+    },
     Rewrite {
         id: "ends-of-workers",
         scenarios: ENVIRONMENTS,
@@ -132,6 +174,13 @@ pub const REWRITES: &[Rewrite] = &[
         stock: "version=(null)",
         ours: "version=",
         versions: UNTIL_3_3,
+    },
+    Rewrite {
+        id: "profiling-signal",
+        scenarios: PROGRAMS,
+        stock: "<p2> ignores: PIPE",
+        ours: "<p2> ignores: PIPE PROF",
+        versions: until(2, 0),
     },
 ];
 
@@ -255,7 +304,13 @@ macro_rules! asks {
 
 /// The row of a worker that serves, after a failed reload: stock up to 2.4 calls it an old one.
 macro_rules! in_service {
+    (short, $scenarios:expr, $worker:literal, $reloads:literal) => {
+        in_service!($scenarios, $worker, $reloads, "<version>      |", until(2, 0))
+    };
     ($scenarios:expr, $worker:literal, $reloads:literal) => {
+        in_service!($scenarios, $worker, $reloads, "<version>|", between((2, 1), (2, 4)))
+    };
+    ($scenarios:expr, $worker:literal, $reloads:literal, $version:literal, $versions:expr) => {
         Difference {
             id: "worker-in-service",
             scenarios: $scenarios,
@@ -266,7 +321,8 @@ macro_rules! in_service {
                     $worker,
                     "worker          [was: 1]        ",
                     $reloads,
-                    "               <uptime>        <version>|"
+                    "               <uptime>        ",
+                    $version
                 ),
             ],
             ours: &[concat!(
@@ -274,9 +330,10 @@ macro_rules! in_service {
                 $worker,
                 "worker          1               ",
                 $reloads,
-                "               <uptime>        <version>|"
+                "               <uptime>        ",
+                $version
             )],
-            versions: UNTIL_2_4,
+            versions: $versions,
         }
     };
 }
@@ -470,7 +527,7 @@ pub const DIFFERENCES: &[Difference] = &[
             "<p1> stderr: [NOTICE] path to executable is <haproxy>",
         ],
         ours: &[],
-        versions: UNTIL_3_2,
+        versions: between((2, 4), (3, 2)),
     },
     Difference {
         id: "ready-of-a-failed-start",
@@ -502,6 +559,20 @@ pub const DIFFERENCES: &[Difference] = &[
         stock: &["    <master>        master          2 [failed: 1]   <uptime>        <version>|"],
         ours: &["    <master>        master          2 [failed: 2]   <uptime>        <version>|"],
         versions: SINCE_3_4,
+    },
+    Difference {
+        id: "program-without-a-name",
+        scenarios: &["refused"],
+        stock: &["exit: signal SEGV"],
+        ours: &["exit: code 1"],
+        versions: until(2, 0),
+    },
+    Difference {
+        id: "program-without-a-name",
+        scenarios: &["refused"],
+        stock: &[],
+        ours: &["stderr: [ALERT] Error(s) found in configuration file : <dir>/haproxy.cfg"],
+        versions: until(2, 0),
     },
     // `show proc` after a failed reload.
     Difference {
@@ -544,10 +615,20 @@ pub const DIFFERENCES: &[Difference] = &[
         "<w1>            ",
         "1"
     ),
+    in_service!(
+        short,
+        &["failed_reload", "config_missing", "broken_config_then_good"],
+        "<w1>            ",
+        "1"
+    ),
     in_service!(&["broken_config_then_good"], "<w1>            ", "2"),
+    in_service!(short, &["broken_config_then_good"], "<w1>            ", "2"),
     in_service!(&["started_anew"], "<w2>            ", "1"),
+    in_service!(short, &["started_anew"], "<w2>            ", "1"),
     in_service!(&["plain", "notifying"], "<child2>        ", "1"),
+    in_service!(short, &["plain", "notifying"], "<child2>        ", "1"),
     in_service!(&["quiet"], "<child3>        ", "1"),
+    in_service!(short, &["quiet"], "<child3>        ", "1"),
     Difference {
         id: "worker-in-service",
         scenarios: &["show_proc"],
@@ -555,7 +636,7 @@ pub const DIFFERENCES: &[Difference] = &[
         ours: &[
             "    <w3>            worker          1               1               <uptime>        <version>|",
         ],
-        versions: UNTIL_2_4,
+        versions: between((2, 1), (2, 4)),
     },
     Difference {
         id: "worker-in-service",
@@ -564,7 +645,25 @@ pub const DIFFERENCES: &[Difference] = &[
             "    <w3>            worker          [was: 1]        1               <uptime>        <version>|",
         ],
         ours: &[],
-        versions: UNTIL_2_4,
+        versions: between((2, 1), (2, 4)),
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: &["show_proc"],
+        stock: &[],
+        ours: &[
+            "    <w3>            worker          1               1               <uptime>        <version>      |",
+        ],
+        versions: until(2, 0),
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: &["show_proc"],
+        stock: &[
+            "    <w3>            worker          [was: 1]        1               <uptime>        <version>      |",
+        ],
+        ours: &[],
+        versions: until(2, 0),
     },
     Difference {
         id: "worker-in-service",
@@ -573,7 +672,6 @@ pub const DIFFERENCES: &[Difference] = &[
             "path_socket",
             "pidfile_in_foreground",
             "plain_master_worker",
-            "started_anew",
         ],
         stock: &["stderr: [WARNING] Former worker #1 (<w2>) exited with code 143 (Terminated)"],
         ours: &[
@@ -581,6 +679,43 @@ pub const DIFFERENCES: &[Difference] = &[
             "stderr: [NOTICE] path to executable is <haproxy>",
             "stderr: [ALERT] Current worker #1 (<w2>) exited with code 143 (Terminated)",
         ],
+        versions: between((2, 1), (2, 4)),
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: &["started_anew"],
+        stock: &[],
+        ours: &[
+            "stderr: [NOTICE] haproxy version is <version>",
+            "stderr: [NOTICE] path to executable is <haproxy>",
+            "stderr: [ALERT] Current worker #1 (<w2>) exited with code 143 (Terminated)",
+        ],
+        versions: between((2, 1), (2, 4)),
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: &[
+            "abstract_socket",
+            "path_socket",
+            "pidfile_in_foreground",
+            "plain_master_worker",
+        ],
+        stock: &["stderr: [WARNING] Former worker #1 (<w2>) exited with code 143 (Terminated)"],
+        ours: &["stderr: [ALERT] Current worker #1 (<w2>) exited with code 143 (Terminated)"],
+        versions: until(2, 0),
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: &["started_anew"],
+        stock: &[],
+        ours: &["stderr: [ALERT] Current worker #1 (<w2>) exited with code 143 (Terminated)"],
+        versions: until(2, 0),
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: &["started_anew"],
+        stock: &["stderr: [WARNING] Former worker #1 (<w2>) exited with code 143 (Terminated)"],
+        ours: &[],
         versions: UNTIL_2_4,
     },
     // The next one asks it for its sockets.

@@ -409,7 +409,8 @@ impl Run {
     pub fn hold(&self) -> Held {
         let stream = TcpStream::connect(self.tcp.addr()).expect("connect to the tcp frontend");
         stream.set_read_timeout(Some(PATIENCE)).expect("set_read_timeout");
-        let mut held = Held { stream: BufReader::new(stream) };
+        let resets = self.version.misses_the_end_of_connections();
+        let mut held = Held { stream: BufReader::new(stream), resets };
         assert!(held.works(), "a fresh connection does not echo");
         held
     }
@@ -491,9 +492,17 @@ impl Run {
         if texts.is_empty() {
             self.lines.push("stderr: nothing".to_owned());
         }
-        // Processes that end at the same time are reaped in any order.
-        for run in texts.chunk_by_mut(|a, b| exited(a) && exited(b)) {
-            run.sort();
+        // Processes that end at the same time are reaped in any order. What the first warning of
+        // a process is preceded by may come with any of them.
+        let before_exit = |at: usize| texts[at..].iter().take(3).any(|text| exited(text));
+        let together: Vec<bool> = (0..texts.len())
+            .map(|at| exited(&texts[at]) || (is_preamble(&texts[at]) && before_exit(at)))
+            .collect();
+        let mut at = 0;
+        while at < texts.len() {
+            let count = together[at..].iter().take_while(|together| **together).count();
+            texts[at..at + count].sort_by_key(|text| (!is_preamble(text), text.clone()));
+            at += count.max(1);
         }
         self.lines.extend(texts);
     }
@@ -715,6 +724,17 @@ impl Run {
 /// A connection through the tcp frontend.
 pub struct Held {
     stream: BufReader<TcpStream>,
+    /// Ends with a reset.
+    resets: bool,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closed with something that wasn't read.
+        if self.resets && self.stream.get_mut().write_all(b"unread\n").is_ok() {
+            let _ = self.stream.get_ref().peek(&mut [0]);
+        }
+    }
 }
 
 impl Held {
@@ -846,6 +866,10 @@ fn forked(text: &str) -> Option<(&str, Pid)> {
         text.strip_prefix("New ")?.strip_suffix(" forked")?.rsplit_once('(')?
     };
     Some((what.split_whitespace().next()?, pid.strip_suffix(')')?.parse().ok()?))
+}
+
+fn is_preamble(text: &str) -> bool {
+    text.contains("haproxy version is <version>") || text.contains("path to executable is ")
 }
 
 fn exited(text: &str) -> bool {

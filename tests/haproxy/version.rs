@@ -31,6 +31,32 @@ impl Version {
         since(2, 2).contains(&self)
     }
 
+    /// A worker that is told to leave closes connections that are idle, with a request that has
+    /// just come if there is one.
+    pub fn resets_idle_connections(self) -> bool {
+        between((2, 4), (2, 4)).contains(&self)
+    }
+
+    /// A worker that leaves doesn't see a client's connection of mode tcp end, unless by a reset.
+    pub fn misses_the_end_of_connections(self) -> bool {
+        between((2, 0), (2, 0)).contains(&self)
+    }
+
+    /// Users and groups of programs.
+    pub fn has_users_of_programs(self) -> bool {
+        since(2, 4).contains(&self)
+    }
+
+    /// `show version` on the CLI.
+    pub fn tells_its_version(self) -> bool {
+        since(2, 1).contains(&self)
+    }
+
+    /// `localpeer`.
+    pub fn names_its_peer(self) -> bool {
+        since(2, 3).contains(&self)
+    }
+
     /// The end of the last connection of a worker that leaves wakes its own thread only.
     pub fn leaves_threads_asleep(self) -> bool {
         until(2, 0).contains(&self)
@@ -210,6 +236,16 @@ pub const NOT_COMPARED: &[NotCompared] = &[
         scenario: "class_master_cli",
         versions: until(2, 4),
         why: "stock crashes at a line for a worker that has gone",
+    },
+    NotCompared {
+        scenario: "as_another_user",
+        versions: until(2, 0),
+        why: "stock crashes over the options, which it doesn't know",
+    },
+    NotCompared {
+        scenario: "argv_with_files_at_the_end",
+        versions: until(2, 0),
+        why: "stock puts -sf behind the files, takes it for one of them, and the reload fails",
     },
     NotCompared {
         scenario: "pause_and_resume",
