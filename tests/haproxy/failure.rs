@@ -1,8 +1,10 @@
 //! Workers that die, and what the master makes of it.
 
-use mworker_kit::{Signal, procfs};
+use mworker_kit::{PATIENCE, Pid, Signal, procfs};
 
-use crate::compare::scenario;
+use crate::compare::{OURS, binary, scenario};
+use crate::faults::answering;
+use crate::run::Run;
 
 #[test]
 fn current_worker_killed() {
@@ -139,4 +141,40 @@ fn stopped_worker() {
         Signal::CONT.send(worker);
         run.note_request();
     });
+}
+
+/// By choice another one comes. Where a start has several (`nbproc`), all are started anew, and
+/// the others serve until then.
+#[test]
+fn dead_worker_is_replaced() {
+    let mut run = Run::new(&binary(OURS));
+    let mut config = run.config("", "");
+    let mut count = 1;
+    if run.version().has_several_workers() {
+        // Several of both is too much for HAProxy.
+        config = config
+            .replace("nbthread 2", "nbthread 1")
+            .replace("global\n", "global\n    nbproc 2\n");
+        count = 2;
+    }
+    run.write_config(&config);
+    let launch = run.launch(&["-Ws", "-S", &run.master_socket()]).env("MWORKER_RESTART", "3");
+    run.start_as(launch);
+    let mut before: Vec<Pid> = Vec::new();
+    for number in 0..=2 {
+        let workers: Vec<Pid> = run.rows_of("# workers").iter().map(|row| row.pid).collect();
+        assert_eq!(workers.len(), count, "after {number}");
+        assert!(workers.iter().all(|pid| !before.contains(pid)), "{workers:?} after {before:?}");
+        assert!(answering(&run).is_some_and(|pid| workers.contains(&pid)), "after {number}");
+        if number < 2 {
+            Signal::KILL.send(workers[count - 1]);
+            run.count_reloads(1);
+            run.settle();
+            run.wait_old_workers(0);
+        }
+        before = workers;
+    }
+    run.proxy().signal(Signal::TERM);
+    let status = run.proxy().wait_exit(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{status}");
 }

@@ -83,6 +83,11 @@ impl Version {
         since(3, 3).contains(&self)
     }
 
+    /// `nbproc`.
+    pub fn has_several_workers(self) -> bool {
+        until(2, 4).contains(&self)
+    }
+
     /// The loop may wait for events, up to a minute, when a signal has come.
     pub fn sleeps_over_signals(self) -> bool {
         until(2, 4).contains(&self)
