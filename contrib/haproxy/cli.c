@@ -45,6 +45,11 @@
 #define ring_data(ring) b_data(&(ring)->buf)
 #endif
 
+/* The log of a start is kept: by that option, and from 3.2 on always. */
+#if defined(USE_SHM_OPEN) || MWORKER_HAPROXY >= 0x0302
+#define SHIM_START_LOG
+#endif
+
 /* Prints the chunk. -1: there is no room now, it is to be tried again. */
 static int shim_print(struct appctx *appctx)
 {
@@ -194,13 +199,13 @@ static int shim_io_loadstatus(struct appctx *appctx)
 	if (status == SHIM_NO_LOAD)
 		return 1;
 	chunk_printf(&trash, "Success=%d\n", status == SHIM_LOADED);
-#ifdef USE_SHM_OPEN
+#ifdef SHIM_START_LOG
 	if (startup_logs && ring_data(startup_logs) > 1)
 		chunk_appendf(&trash, "--\n");
 #endif
 	if (applet_putchk(appctx, &trash) == -1)
 		return 0;
-#ifdef USE_SHM_OPEN
+#ifdef SHIM_START_LOG
 	if (startup_logs) {
 		SHIM_IO_HANDLER(appctx) = NULL;
 		ring_attach_cli(startup_logs, appctx, 0);

@@ -35,6 +35,9 @@ int load_status;
 /* What -S said. */
 struct list mworker_cli_conf = LIST_HEAD_INIT(mworker_cli_conf);
 
+/* The worker whose READY has not been dealt with yet, or 0. */
+static pid_t shim_unanswered;
+
 /* The worker that has not said READY yet, or NULL. */
 static struct mworker_proc *shim_starting(void)
 {
@@ -96,6 +99,7 @@ void shim_load_failed(void)
 	sock_drop_unused_old_sockets();
 	usermsgs_clr(NULL);
 	load_status = 0;
+	shim_unanswered = 0;
 	shim_register_signals();
 }
 
@@ -110,8 +114,10 @@ void mworker_unblock_sigchld(void)
 void mworker_unblock_signals()
 {
 	shim_register_signals();
-	if (load_status && !shim_starting())
+	if (load_status && !shim_starting()) {
+		shim_unanswered = 0;
 		mworker_loaded(shim_mworker);
+	}
 	mworker_release_signals();
 }
 
@@ -229,6 +235,16 @@ static void shim_become_master(void)
 }
 
 /*
+ * HAProxy's own code may end the master before it has answered the READY of the
+ * worker that it has forked. In 3.3 that one would wait for it without end.
+ */
+static void shim_end_unanswered(void)
+{
+	if (shim_unanswered > 0)
+		mworker_signal_process(shim_mworker, shim_unanswered, SIGKILL);
+}
+
+/*
  * Forks; returns in the worker and in the master. From then on TERM no longer
  * just ends a master: it would leave a worker behind that hangs before it looks
  * whether there is a master. The loop, which acts on it, is not far.
@@ -246,8 +262,10 @@ void mworker_apply_master_worker_mode(void)
 	sigaddset(&stop, SIGINT);
 	sigprocmask(SIG_BLOCK, &stop, NULL);
 	forked = mworker_fork(shim_mworker);
-	if (forked != MWORKER_IN_WORKER)
+	if (forked != MWORKER_IN_WORKER) {
 		shim_register_first_signals();
+		atexit(shim_end_unanswered);
+	}
 	sigprocmask(SIG_UNBLOCK, &stop, NULL);
 	switch (forked) {
 	case MWORKER_IN_WORKER:
@@ -260,6 +278,8 @@ void mworker_apply_master_worker_mode(void)
 		mworker_release_unborn(shim_mworker);
 	}
 	shim_become_master();
+	if (shim_starting())
+		shim_unanswered = shim_starting()->pid;
 }
 
 /* The master's life. */

@@ -152,6 +152,11 @@ impl Generation {
         !self.since(3, 3)
     }
 
+    /// A worker that fails while it starts is told with its number and how it ended.
+    pub const fn tells_who_failed(self) -> bool {
+        self.since(3, 3)
+    }
+
     /// `show proc` says how many reloads failed.
     pub const fn shows_failed_reloads(self) -> bool {
         self.since(2, 5)

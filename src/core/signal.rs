@@ -80,6 +80,11 @@ impl Ending {
         matches!(self.code, 0 | 130 | 143)
     }
 
+    /// SIGUSR1 has ended it, by which HAProxy asks to leave.
+    pub const fn is_of_soft_stop(&self) -> bool {
+        self.code == 138
+    }
+
     /// Whether the master has to leave with it too. SIGINT is told on, SIGTERM
     /// is how services are stopped.
     pub const fn is_reported(&self) -> bool {

@@ -109,8 +109,12 @@ pub(super) fn former_program_exited(id: &str, pid: Pid, end: &Ending) -> String 
     format!("Former program '{id}' ({pid}) exited with code {} ({})", end.code, end.reason)
 }
 
-pub(super) fn new_worker_failed(pid: Pid, end: &Ending) -> String {
-    format!("Failed to load worker ({pid}) exited with code {} ({})", end.code, end.reason)
+pub(super) fn new_worker_failed(pid: Pid, end: &Ending, tells_who: bool) -> String {
+    if tells_who {
+        format!("Failed to load worker ({pid}) exited with code {} ({})", end.code, end.reason)
+    } else {
+        "Failed to load worker!".to_owned()
+    }
 }
 
 /// The same in the words of a status line.

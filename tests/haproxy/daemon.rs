@@ -15,11 +15,6 @@ fn start_daemon(run: &mut Run, args: &[&str]) {
     run.note("parent's exit", describe(status));
 }
 
-fn note_pidfile(run: &mut Run) {
-    let text = run.host.read("proxy.pid");
-    run.note_text("pidfile", &text);
-}
-
 fn whole_life(run: &mut Run, args: &[&str]) {
     run.write_usual_config();
     start_daemon(run, args);
@@ -28,7 +23,7 @@ fn whole_life(run: &mut Run, args: &[&str]) {
     });
     run.follow(master);
     run.settle();
-    note_pidfile(run);
+    run.note_pidfile();
     run.note_cli("show proc");
     run.note_request();
     run.note_events();
@@ -40,7 +35,7 @@ fn whole_life(run: &mut Run, args: &[&str]) {
         run.step(step);
         run.reload(signal);
         run.wait_old_workers(0);
-        note_pidfile(run);
+        run.note_pidfile();
         run.note_request();
         run.note_events();
         run.note_cli("show proc");
@@ -48,14 +43,14 @@ fn whole_life(run: &mut Run, args: &[&str]) {
     run.step("broken");
     run.write_broken_config();
     run.reload(Signal::USR2);
-    note_pidfile(run);
+    run.note_pidfile();
     run.note_events();
     run.note_cli("show proc");
     run.note_descriptors(master);
     run.step("stop");
     run.proxy().signal(Signal::TERM);
     run.note_exit();
-    note_pidfile(run);
+    run.note_pidfile();
 }
 
 #[test]
@@ -81,16 +76,16 @@ fn pidfile_in_foreground() {
         let pidfile = run.host.path("proxy.pid");
         let launch = run.launch(&["-Ws", "-S", &run.master_socket()]).arg("-p").arg(pidfile);
         run.start_as(launch);
-        note_pidfile(run);
+        run.note_pidfile();
         run.reload(Signal::USR2);
         run.wait_old_workers(0);
-        note_pidfile(run);
+        run.note_pidfile();
         run.write_broken_config();
         run.reload(Signal::USR2);
-        note_pidfile(run);
+        run.note_pidfile();
         run.proxy().signal(Signal::TERM);
         run.note_exit();
-        note_pidfile(run);
+        run.note_pidfile();
     });
 }
 
@@ -100,7 +95,7 @@ fn broken_config() {
         run.write_broken_config();
         start_daemon(run, &["-W", "-D"]);
         run.note_exit();
-        note_pidfile(run);
+        run.note_pidfile();
     });
 }
 
@@ -112,7 +107,7 @@ fn address_taken() {
         run.write_config(&run.config("", &section));
         start_daemon(run, &["-W", "-D"]);
         run.note_exit();
-        note_pidfile(run);
+        run.note_pidfile();
     });
 }
 

@@ -21,9 +21,11 @@ pub struct Difference {
 const UNTIL_2_4: Versions = until(2, 4);
 const FROM_2_5_TO_2_8: Versions = between((2, 5), (2, 8));
 const FROM_2_5_TO_3_0: Versions = between((2, 5), (3, 0));
-const FROM_2_5_TO_3_3: Versions = between((2, 5), (3, 3));
 const FROM_2_7_TO_3_0: Versions = between((2, 7), (3, 0));
 const SINCE_3_1: Versions = since(3, 1);
+/// Those with programs of them.
+const FROM_3_1_TO_3_2: Versions = between((3, 1), (3, 2));
+const ONLY_3_3: Versions = between((3, 3), (3, 3));
 const UNTIL_3_2: Versions = until(3, 2);
 const UNTIL_3_0: Versions = until(3, 0);
 const UNTIL_3_3: Versions = until(3, 3);
@@ -155,6 +157,13 @@ pub const REWRITES: &[Rewrite] = &[
         versions: UNTIL_2_4,
     },
     Rewrite {
+        id: "uptime-of-programs",
+        scenarios: &["kept", "started_anew"],
+        stock: "<uptime> -",
+        ours: "<uptime>        -",
+        versions: FROM_3_1_TO_3_2,
+    },
+    Rewrite {
         id: "signals-of-programs",
         scenarios: PROGRAMS,
         stock: "ignores: USR2 PIPE",
@@ -216,13 +225,10 @@ macro_rules! not_told {
 
 /// A row of a malformed table.
 macro_rules! bad_row {
-    ($text:literal) => {
-        bad_row!("config : ", $text, UNTIL_3_3)
-    };
-    ($place:literal, $text:literal, $versions:expr) => {
+    ($scenario:literal, $place:literal, $text:literal, $versions:expr) => {
         Difference {
             id: "bad-rows-are-told",
-            scenarios: &["malformed_process_table"],
+            scenarios: &[$scenario],
             stock: &[],
             ours: &[concat!(
                 "stderr: [WARNING] ",
@@ -237,10 +243,10 @@ macro_rules! bad_row {
 
 /// One after a row of the master: both start, but stock has nothing to say before that.
 macro_rules! second_row {
-    (stock, $worker:literal) => {
+    ($scenario:literal, stock, $worker:literal) => {
         Difference {
             id: "bad-rows-are-told",
-            scenarios: &["malformed_process_table"],
+            scenarios: &[$scenario],
             stock: &[
                 concat!("stderr: [NOTICE] Initializing new worker (", $worker, ")"),
                 "stderr: [NOTICE] Loading success.",
@@ -249,10 +255,10 @@ macro_rules! second_row {
             versions: SINCE_3_4,
         }
     };
-    ($worker:literal, $text:literal) => {
+    ($scenario:literal, $worker:literal, $text:literal) => {
         Difference {
             id: "bad-rows-are-told",
-            scenarios: &["malformed_process_table"],
+            scenarios: &[$scenario],
             stock: &[],
             ours: &[
                 concat!("stderr: [WARNING] row 2 of the process table is left out, ", $text),
@@ -260,6 +266,24 @@ macro_rules! second_row {
                 "stderr: [NOTICE] Loading success.",
             ],
             versions: SINCE_3_4,
+        }
+    };
+}
+
+/// The end of the one that serves, after a failed reload.
+macro_rules! worker_ends {
+    ($versions:expr) => {
+        Difference {
+            id: "worker-in-service",
+            scenarios: &[
+                "abstract_socket",
+                "path_socket",
+                "pidfile_in_foreground",
+                "plain_master_worker",
+            ],
+            stock: &["stderr: [WARNING] Former worker (<w2>) exited with code 143 (Terminated)"],
+            ours: &["stderr: [ALERT] Current worker (<w2>) exited with code 143 (Terminated)"],
+            versions: $versions,
         }
     };
 }
@@ -360,29 +384,52 @@ pub const DIFFERENCES: &[Difference] = &[
         stop,
         "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: the name is too long for a socket"
     ),
-    bad_row!("a field has no '=': 'garbage'"),
-    bad_row!("its PID is missing or not above 0: ';;;==='"),
-    bad_row!("a number is expected: 'type=w;pid=abc;fd='"),
-    second_row!(stock, "<w2>"),
-    second_row!("<w2>", "a field has no '=': 'garbage'"),
-    second_row!(stock, "<w4>"),
-    second_row!("<w4>", "its PID is missing or not above 0: ';;;==='"),
-    second_row!(stock, "<w5>"),
-    second_row!("<w5>", "a number is expected: 'type=w;pid=abc;fd='"),
+    bad_row!("process_table_without_rows", "config : ", "a field has no '=': 'garbage'", UNTIL_3_0),
+    bad_row!(
+        "process_table_without_rows",
+        "config : ",
+        "its PID is missing or not above 0: ';;;==='",
+        UNTIL_3_0
+    ),
+    bad_row!(
+        "malformed_process_table",
+        "config : ",
+        "a number is expected: 'type=w;pid=abc;fd='",
+        UNTIL_3_0
+    ),
+    bad_row!(
+        "malformed_process_table",
+        "",
+        "a number is expected: 'type=w;pid=abc;fd='",
+        SINCE_3_1
+    ),
+    second_row!("process_table_without_rows", stock, "<w1>"),
+    second_row!("process_table_without_rows", "<w1>", "a field has no '=': 'garbage'"),
+    second_row!("process_table_without_rows", stock, "<w2>"),
+    second_row!(
+        "process_table_without_rows",
+        "<w2>",
+        "its PID is missing or not above 0: ';;;==='"
+    ),
+    second_row!("malformed_process_table", stock, "<w3>"),
+    second_row!("malformed_process_table", "<w3>", "a number is expected: 'type=w;pid=abc;fd='"),
     Difference {
         id: "programs-after-an-upgrade",
         scenarios: &["malformed_process_table"],
         stock: &[],
         ours: &[
-            "    # programs|",
             "    # old programs|",
             "    5000002         x               1               <uptime> -              |",
         ],
-        versions: SINCE_3_4,
+        versions: since(3, 3),
     },
-    bad_row!("", "a field has no '=': 'garbage'", SINCE_3_4),
-    bad_row!("", "its PID is missing or not above 0: ';;;==='", SINCE_3_4),
-    bad_row!("", "a number is expected: 'type=w;pid=abc;fd='", SINCE_3_4),
+    bad_row!("process_table_without_rows", "", "a field has no '=': 'garbage'", SINCE_3_1),
+    bad_row!(
+        "process_table_without_rows",
+        "",
+        "its PID is missing or not above 0: ';;;==='",
+        SINCE_3_1
+    ),
     Difference {
         id: "bad-rows-are-told",
         scenarios: &["malformed_row_of_the_master"],
@@ -407,14 +454,14 @@ pub const DIFFERENCES: &[Difference] = &[
              expected: 'type=m;pid=0;reloads=99999999999999999999;timestamp=-5'",
             MASTER_MADE_UP,
         ],
-        versions: FROM_2_5_TO_3_3,
+        versions: FROM_2_5_TO_3_0,
     },
     Difference {
         id: "bad-rows-are-told",
         scenarios: &["malformed_row_of_the_master"],
         stock: &[MASTER_MADE_UP],
         ours: &[],
-        versions: FROM_2_5_TO_3_3,
+        versions: FROM_2_5_TO_3_0,
     },
     Difference {
         id: "tables-without-descriptors",
@@ -531,7 +578,7 @@ pub const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         id: "ready-of-a-failed-start",
-        scenarios: &["broken_config", "address_taken", "refused"],
+        scenarios: &["broken_config", "address_taken", "cannot_be_executed"],
         stock: &["notify: READY=1 | STATUS=Reload failed!\\n"],
         ours: &["notify: nothing"],
         versions: SINCE_3_1,
@@ -540,12 +587,12 @@ pub const DIFFERENCES: &[Difference] = &[
         id: "ready-of-a-failed-start",
         scenarios: &[
             "as_another_user",
-            "cannot_be_executed",
             "ends_by_itself",
             "failure_not_tolerated",
             "kept",
             "killed",
             "not_started_anew",
+            "refused",
             "started_anew",
             "terminated",
         ],
@@ -558,7 +605,7 @@ pub const DIFFERENCES: &[Difference] = &[
         scenarios: &["broken_config_then_good"],
         stock: &["    <master>        master          2 [failed: 1]   <uptime>        <version>|"],
         ours: &["    <master>        master          2 [failed: 2]   <uptime>        <version>|"],
-        versions: SINCE_3_4,
+        versions: SINCE_3_1,
     },
     Difference {
         id: "program-without-a-name",
@@ -584,7 +631,6 @@ pub const DIFFERENCES: &[Difference] = &[
             "notifying",
             "plain",
             "quiet",
-            "show_proc",
         ],
         stock: &["    # old workers|"],
         ours: &[],
@@ -593,22 +639,130 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         id: "worker-in-service",
         scenarios: &["show_proc"],
-        stock: &[],
-        ours: &["    # old workers|"],
-        versions: SINCE_3_1,
+        stock: &["    # old workers|"],
+        ours: &[],
+        versions: SINCE_3_4,
     },
-    // It ends.
     Difference {
         id: "worker-in-service",
+        scenarios: &["show_proc"],
+        stock: &[],
+        ours: &["    # old workers|"],
+        versions: SINCE_3_4,
+    },
+    // Until 3.3 the oldest comes first.
+    Difference {
+        id: "worker-in-service",
+        scenarios: &["show_proc"],
+        stock: &[],
+        ours: &["    <w3>            worker          1               <uptime>        <version>|"],
+        versions: between((3, 1), (3, 3)),
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: &["show_proc"],
+        stock: &["    <w3>            worker          1               <uptime>        <version>|"],
+        ours: &[],
+        versions: between((3, 1), (3, 3)),
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: PROGRAMS,
+        stock: &["    # old workers|"],
+        ours: &[],
+        versions: FROM_3_1_TO_3_2,
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: PROGRAMS,
+        stock: &[],
+        ours: &["stderr: [ALERT] Current worker (<w2>) exited with code 143 (Terminated)"],
+        versions: FROM_3_1_TO_3_2,
+    },
+    Difference {
+        id: "worker-in-service",
+        scenarios: PROGRAMS,
+        stock: &["stderr: [WARNING] Former worker (<w2>) exited with code 143 (Terminated)"],
+        ours: &[],
+        versions: FROM_3_1_TO_3_2,
+    },
+    Difference {
+        id: "descriptors-of-programs",
+        scenarios: PROGRAMS,
+        stock: &["    2 x unix stream|"],
+        ours: &[],
+        versions: FROM_3_1_TO_3_2,
+    },
+    Difference {
+        id: "descriptors-of-programs",
+        scenarios: PROGRAMS,
+        stock: &["    5 x unix stream|"],
+        ours: &[],
+        versions: FROM_3_1_TO_3_2,
+    },
+    worker_ends!(FROM_3_1_TO_3_2),
+    worker_ends!(SINCE_3_4),
+    // TERM ends stock's master at once.
+    Difference {
+        id: "signals-after-a-failed-reload",
+        scenarios: &[
+            "abstract_socket",
+            "class_process_table",
+            "notifying",
+            "path_socket",
+            "pidfile_in_foreground",
+            "plain",
+            "plain_master_worker",
+            "quiet",
+        ],
+        stock: &["exit: signal TERM"],
+        ours: &["exit: code 0"],
+        versions: ONLY_3_3,
+    },
+    Difference {
+        id: "signals-after-a-failed-reload",
+        scenarios: &["abstract_socket", "notifying", "path_socket"],
+        stock: &["notify: nothing"],
+        ours: &["notify: STOPPING=1"],
+        versions: ONLY_3_3,
+    },
+    Difference {
+        id: "signals-after-a-failed-reload",
+        scenarios: &["pidfile_in_foreground"],
+        stock: &[],
+        ours: &["notify: STOPPING=1"],
+        versions: ONLY_3_3,
+    },
+    Difference {
+        id: "signals-after-a-failed-reload",
         scenarios: &[
             "abstract_socket",
             "path_socket",
             "pidfile_in_foreground",
             "plain_master_worker",
         ],
-        stock: &["stderr: [WARNING] Former worker (<w2>) exited with code 143 (Terminated)"],
-        ours: &["stderr: [ALERT] Current worker (<w2>) exited with code 143 (Terminated)"],
-        versions: SINCE_3_1,
+        stock: &[],
+        ours: &[
+            "stderr: [WARNING] Exiting Master process...",
+            "stderr: [ALERT] Current worker (<w2>) exited with code 143 (Terminated)",
+            "stderr: [WARNING] All workers exited. Exiting... (0)",
+        ],
+        versions: ONLY_3_3,
+    },
+    Difference {
+        id: "signals-after-a-failed-reload",
+        scenarios: &["broken_config_then_good"],
+        stock: &[
+            "<master> blocks: HUP USR1 USR2 TTIN TTOU",
+            "<master> catches: ALRM CHLD TTIN TTOU URG 33",
+            "<master> ignores: HUP QUIT USR1 USR2 PIPE PROF 32",
+        ],
+        ours: &[
+            "<master> blocks: none",
+            "<master> catches: HUP INT USR1 USR2 ALRM TERM CHLD TTIN TTOU URG 33",
+            "<master> ignores: QUIT PIPE PROF 32",
+        ],
+        versions: ONLY_3_3,
     },
     in_service!(
         &["failed_reload", "config_missing", "broken_config_then_good"],
@@ -739,7 +893,7 @@ pub const DIFFERENCES: &[Difference] = &[
         ours: &[
             "argv of <master>: <haproxy> -sf <w3> -x sockpair@<fd> -Ws -S <dir>/master.sock -f <dir>/haproxy.cfg",
         ],
-        versions: SINCE_3_1,
+        versions: SINCE_3_4,
     },
     Difference {
         id: "worker-in-service",
@@ -748,6 +902,6 @@ pub const DIFFERENCES: &[Difference] = &[
         ours: &[
             "argv of <w5>: <haproxy> -sf <w3> -x sockpair@<fd> -Ws -S <dir>/master.sock -f <dir>/haproxy.cfg",
         ],
-        versions: SINCE_3_1,
+        versions: SINCE_3_4,
     },
 ];

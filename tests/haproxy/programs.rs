@@ -9,8 +9,17 @@ const SLEEP: &str = "/bin/sleep";
 
 fn start_with(run: &mut Run, program: &str) {
     let section = format!("program helper\n{program}");
-    run.write_config(&run.config("", &section));
+    run.write_config(&config(run, "", &section));
     run.start();
+}
+
+/// The usual configuration with a program.
+fn config(run: &Run, global: &str, program: &str) -> String {
+    let leave = match run.version().deprecates_programs() {
+        true => "    expose-deprecated-directives\n",
+        false => "",
+    };
+    run.config(&format!("{leave}{global}"), program)
 }
 
 /// Where there are none any more, the section is refused.
@@ -76,7 +85,7 @@ fn not_started_anew() {
         }
         run.reload(Signal::USR2);
         run.wait_old_workers(0);
-        run.wait_stderr("Former program");
+        run.wait_stderr("exited with code 138");
         run.note_events();
         run.note_cli("show proc");
         run.reload(Signal::USR2);
@@ -149,7 +158,7 @@ fn ends_by_itself() {
 #[test]
 fn cannot_be_executed() {
     programs("cannot_be_executed", |run| {
-        run.write_config(&run.config("", "program helper\n    command /nonexistent/helper x"));
+        run.write_config(&config(run, "", "program helper\n    command /nonexistent/helper x"));
         let launch = run.launch(&["-Ws", "-S", &run.master_socket()]);
         run.spawn(launch);
         run.note_exit();
@@ -161,7 +170,8 @@ fn cannot_be_executed() {
 #[test]
 fn failure_not_tolerated() {
     programs("failure_not_tolerated", |run| {
-        let config = run.config(
+        let config = config(
+            run,
             "    master-worker no-exit-on-failure",
             "program helper\n    command /bin/sleep 99999999",
         );
@@ -170,7 +180,7 @@ fn failure_not_tolerated() {
         let program = run.wait_executed(SLEEP);
         run.note_events();
         Signal::KILL.send(program);
-        if run.version().tolerates_failed_programs() {
+        if !run.version().forgets_no_exit_on_failure() {
             run.wait_stderr("Current program");
             run.note_events();
             run.note_request();
@@ -215,7 +225,7 @@ fn refused() {
             (&[], "program helper\n    command /bin/true"),
         ] {
             run.step(&format!("{args:?} {section:?}"));
-            run.write_config(&run.config("", section));
+            run.write_config(&config(run, "", section));
             let launch = run.launch(args);
             run.respawn(launch);
             run.note_exit();

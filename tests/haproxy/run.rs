@@ -210,6 +210,9 @@ impl Run {
                 return Some(false);
             }
             let cli = self.cli().within(Duration::from_secs(2));
+            if self.version.tells_when_worker_is_ready() {
+                cli.try_ask("_loadstatus").ok()?;
+            }
             let answer = master_ready(self.master).then(|| cli.try_ask("show proc").ok())??;
             (!rows(&answer).is_empty()).then_some(true)
         });
@@ -297,13 +300,22 @@ impl Run {
     pub fn settle(&mut self) {
         let (master, reloads, cli) = (self.master, self.reloads, self.cli());
         let cli = cli.within(Duration::from_secs(2));
-        let deaf = self.version.holds_signals_back_after_failure();
+        let version = self.version;
+        let ready = || {
+            // It answers when the worker has said READY, or is gone.
+            let asked = version.tells_when_worker_is_ready().then(|| cli.try_ask("_loadstatus"));
+            let status = asked.transpose().ok()?.unwrap_or_default();
+            let deaf =
+                version.holds_signals_back_after_failure() && status.starts_with("Success=0");
+            (deaf || master_ready(master)).then_some(())
+        };
         let settled = try_wait_for(PATIENCE, || {
             // Read along, or the queue fills up and the master blocks.
             self.notify.messages();
-            let ready = || master_ready(master) || (deaf && has_failed(&cli));
-            let answer = ready().then(|| cli.try_ask("show proc").ok())??;
-            (rows(&answer).first()?.reloads == reloads && ready()).then_some(())
+            ready()?;
+            let answer = cli.try_ask("show proc").ok()?;
+            (rows(&answer).first()?.reloads == reloads).then_some(())?;
+            ready()
         });
         assert!(settled.is_some(), "master {master} did not settle after {reloads} reloads");
         if self.version.is_ready_before_its_worker() {
@@ -656,6 +668,18 @@ impl Run {
         found.unwrap_or_else(|| panic!("no child of {} executed {program}", self.master))
     }
 
+    /// Notes what is in the pidfile.
+    pub fn note_pidfile(&mut self) {
+        let text = self.host.read("proxy.pid");
+        if let Ok(pid) = text.trim().parse() {
+            // One that has ended before it could be seen.
+            if !self.names.knows(pid) {
+                self.names.number(pid as u64, "gone");
+            }
+        }
+        self.note_text("pidfile", &text);
+    }
+
     /// Notes what a process does with signals.
     #[track_caller]
     pub fn note_signals(&mut self, pid: Pid) {
@@ -745,11 +769,6 @@ impl Held {
             && self.stream.read_line(&mut back).is_ok()
             && back == "still there?\n"
     }
-}
-
-/// Whether a master says that the last load has failed. It answers when it is over.
-fn has_failed(cli: &MasterCli) -> bool {
-    cli.try_ask("_loadstatus").is_ok_and(|answer| answer.starts_with("Success=0"))
 }
 
 /// The log of a start, with what the master says of the fork before what the worker says: both
@@ -843,7 +862,7 @@ pub fn rows(answer: &str) -> Vec<Row> {
     rows
 }
 
-/// With no current worker, the newest of the old ones is the one in service.
+/// With no current worker, the newest of the old ones is the one in service, and comes first.
 fn in_service_again(rows: &mut [Row]) {
     let (current, old) = ("# workers", "# old workers");
     let newest = rows.iter().filter(|row| row.section == old).map(|row| row.reloads).min();
@@ -853,6 +872,7 @@ fn in_service_again(rows: &mut [Row]) {
     for row in rows.iter_mut().filter(|row| row.section == old && Some(row.reloads) == newest) {
         row.section = current.to_owned();
     }
+    rows.sort_by_key(|row| row.section == old);
 }
 
 /// Whether a message tells of a fork: what was forked, and its number.

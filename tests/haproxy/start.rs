@@ -77,7 +77,9 @@ fn check_only() {
                 });
                 let status = check.try_exit().expect("it has ended");
                 run.note("exit", crate::run::describe(status));
-                run.note("children seen", children);
+                if !(run.version().goes_into_background_first() && mode.contains(&"-D")) {
+                    run.note("children seen", children);
+                }
                 run.note("says it has forked", check.stderr().contains("forked"));
                 run.note("master socket", run.host.master_socket().exists());
                 run.note_text("stdout", &check.stdout());
@@ -101,6 +103,9 @@ fn without_master_cli() {
             let anew = env.iter().any(|(name, _)| name == "HAPROXY_MWORKER_REEXEC");
             signal::master_ready(master) && anew == waits
         });
+        if run.version().tells_when_worker_is_ready() {
+            run.wait_stderr("Loading success");
+        }
         run.note_cmdline(master);
         run.note_environ(master);
         run.note_events();
@@ -169,9 +174,7 @@ fn malformed_process_table() {
         run.write_usual_config();
         for table in [
             "",
-            "garbage",
             "|",
-            "|||;;;===",
             "|type=w;pid=abc;fd=",
             "|unknown=1;type=?;pid=5000001;reloads=3;id=",
             "|type=e;fd=-1;cfd=-1;pid=5000002;reloads=1;failedreloads=0;timestamp=1;id=x;version=",
@@ -187,6 +190,20 @@ fn malformed_process_table() {
 /// A good row of a master.
 const MASTER: &str =
     "|type=m;fd=-1;cfd=-1;pid=5000004;reloads=2;failedreloads=0;timestamp=1;id=;version=";
+
+/// The same without anything that could be a row.
+#[test]
+fn process_table_without_rows() {
+    scenario("process_table_without_rows", |run| {
+        run.write_usual_config();
+        for table in ["garbage", "|||;;;==="] {
+            start_with_table(run, table);
+            if run.version().wants_row_of_master() {
+                start_with_table(run, &format!("{MASTER}|{table}"));
+            }
+        }
+    });
+}
 
 /// The same, of the master's own row.
 #[test]

@@ -160,11 +160,6 @@ impl Version {
         until(2, 4).contains(&self)
     }
 
-    /// `no-exit-on-failure` is for programs, too, and not forgotten.
-    pub fn tolerates_failed_programs(self) -> bool {
-        until(2, 4).contains(&self)
-    }
-
     /// A reload or a stop that is asked for the moment the new worker answers is lost.
     pub fn loses_signals_of_the_moment(self) -> bool {
         between((2, 5), (3, 0)).contains(&self)
@@ -183,6 +178,23 @@ impl Version {
     /// After a failed reload HUP, USR1 and USR2 are held back for good.
     pub fn holds_signals_back_after_failure(self) -> bool {
         between((3, 3), (3, 3)).contains(&self)
+    }
+
+    /// `_loadstatus` answers when the worker has said READY. Before, the master is there for
+    /// good when its worker is.
+    pub fn tells_when_worker_is_ready(self) -> bool {
+        since(3, 1).contains(&self)
+    }
+
+    /// `program` sections are refused unless `expose-deprecated-directives` allows them.
+    pub fn deprecates_programs(self) -> bool {
+        between((3, 1), (3, 2)).contains(&self)
+    }
+
+    /// With `-D` the parent leaves at once, successfully, before anything is read: a pidfile
+    /// names a master that has not started, and a check has a child.
+    pub fn goes_into_background_first(self) -> bool {
+        between((3, 1), (3, 1)).contains(&self)
     }
 
     /// `master-worker` of the configuration doesn't do for `-S`.
@@ -212,7 +224,7 @@ impl Version {
 
     /// The master ends when its configuration file is gone.
     pub fn ends_without_configuration(self) -> bool {
-        since(3, 4).contains(&self)
+        since(3, 1).contains(&self)
     }
 
     /// READY comes from the image that waits, once it can act on signals.
@@ -233,8 +245,23 @@ pub struct NotCompared {
 pub const NOT_COMPARED: &[NotCompared] = &[
     NotCompared {
         scenario: "malformed_row_of_the_master",
-        versions: since(3, 4),
+        versions: since(3, 1),
         why: "stock goes on with the row that it has freed, and uses what is in that memory",
+    },
+    NotCompared {
+        scenario: "not_started_anew",
+        versions: between((3, 1), (3, 2)),
+        why: "stock takes the end of a program that it has told to leave for a failure, and ends",
+    },
+    NotCompared {
+        scenario: "process_table_without_rows",
+        versions: between((3, 1), (3, 3)),
+        why: "stock's worker ends while it starts, and its master with it",
+    },
+    NotCompared {
+        scenario: "pidfile_impossible",
+        versions: between((3, 3), (3, 3)),
+        why: "stock leaves its worker behind",
     },
     NotCompared { scenario: "missing_process_table", versions: until(2, 4), why: "stock crashes" },
     NotCompared {
@@ -259,6 +286,11 @@ pub const NOT_COMPARED: &[NotCompared] = &[
     },
     NotCompared {
         scenario: "malformed_process_table",
+        versions: until(2, 4),
+        why: "stock crashes without a row of the master",
+    },
+    NotCompared {
+        scenario: "process_table_without_rows",
         versions: until(2, 4),
         why: "stock crashes without a row of the master",
     },

@@ -45,6 +45,10 @@ impl Lifecycle {
     ) {
         let process = table.load(row);
         let worker = process.is(options::WORKER);
+        // One that isn't started anew by a reload is current over it (from 3.1 on), and yet
+        // HAProxy's own code tells it to leave: then that is no failure.
+        let kept = !worker && process.reloads > 0 && self.generation.has_ready_handshake();
+        let told = kept && end.is_of_soft_stop();
         if worker {
             let mild = end.code < 128 && self.generation.warns_of_exit_codes();
             let level = if mild { Level::Warning } else { Level::Alert };
@@ -54,7 +58,7 @@ impl Lifecycle {
             let text = texts::current_program_exited(&name(table, row), pid, end);
             out.push(Action::Log(Level::Alert, text.into()));
         }
-        if !end.is_normal() {
+        if !end.is_normal() && !told {
             if worker && self.generation.tells_of_a_bug() {
                 let text = texts::unexpected_death(&self.product);
                 out.push(Action::Log(Level::Warning, text.into()));
@@ -77,7 +81,7 @@ impl Lifecycle {
             // Nobody is to take the place of who left by itself.
             self.record.restarts = 0;
         }
-        if self.exit_code.is_none() && end.is_reported() {
+        if self.exit_code.is_none() && end.is_reported() && !told {
             self.exit_code = Some(end.code);
         }
         out.push(Action::Release(row, Gone::Current));
@@ -110,4 +114,32 @@ impl Lifecycle {
 
 fn name<T: Table>(table: &T, row: T::Row) -> String {
     String::from_utf8_lossy(table.id(row)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::table::PlainTable;
+
+    /// Whether the end of a program takes all others with it, after so many reloads.
+    fn takes_all(reloads: i32, code: i32) -> bool {
+        let mut life = Lifecycle::new(Generation::haproxy(3, 2), "HAProxy", 1);
+        life.policy.exit_on_failure = true;
+        let mut table = PlainTable::default();
+        let worker = Process { pid: 5, options: options::WORKER, ..Process::default() };
+        table.append(worker, b"", b"").expect("memory");
+        let program = Process { pid: 6, options: options::PROGRAM, reloads, ..Process::default() };
+        table.append(program, b"helper", b"").expect("memory");
+        let mut out = Vec::new();
+        let end = Ending { code, reason: String::new() };
+        life.child_exited(&mut table, 6, &end, Now::default(), &mut out);
+        out.iter().any(|action| matches!(action, Action::Kill { .. }))
+    }
+
+    #[test]
+    fn a_program_that_was_told_to_leave_has_not_failed() {
+        assert!(!takes_all(1, 138));
+        assert!(takes_all(0, 138), "nobody has told it");
+        assert!(takes_all(1, 137), "it was killed");
+    }
 }

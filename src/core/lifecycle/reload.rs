@@ -318,7 +318,9 @@ impl Lifecycle {
         now: Now,
         out: &mut Vec<Action<T::Row>>,
     ) {
-        out.push(Action::Log(Level::Warning, texts::new_worker_failed(pid, end).into()));
+        let tells_who = self.generation.tells_who_failed();
+        let text = texts::new_worker_failed(pid, end, tells_who);
+        out.push(Action::Log(Level::Warning, text.into()));
         let overdue = self.start_ends().then_some(self.policy.start_timeout).flatten();
         let why = texts::why_new_worker_failed(pid, end, overdue);
         let first = self.is_first_start(table);
