@@ -146,6 +146,8 @@ fn exec() {
                 run.reload(Signal::USR2);
                 run.wait_old_workers(0);
             }
+            // A worker that answers has set them; 3.1 and 3.2 say READY before that.
+            run.note_request();
             let (master, worker) = (run.master(), run.worker());
             for pid in [master, worker] {
                 let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"));
