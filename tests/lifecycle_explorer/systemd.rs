@@ -17,12 +17,10 @@ impl Systemd {
     /// accepts. READY ends a start or a reload; masters that re-execute to wait
     /// (`repeats_ready`) say it once more. RELOADING comes from a unit that
     /// runs. Nothing but STOPPING follows STOPPING. Who loads
-    /// `unasked`, in place of one that was to wait, says how that ended as well. There are
-    /// no figures before the first READY.
+    /// `unasked`, in place of one that was to wait, says how that ended as well.
     pub fn receive(&mut self, notice: &Notice, repeats_ready: bool, unasked: bool) -> Verdict {
         let next = match (*self, notice) {
             (_, Notice::Stopping) => Some(Self::Stopping),
-            (Self::Starting, Notice::Status(_)) => None,
             (was, Notice::Status(_) | Notice::Extend { .. } | Notice::Watchdog) => Some(was),
             (Self::Running, Notice::Reloading { .. }) => Some(Self::Reloading),
             (Self::Starting | Self::Reloading, Notice::Ready { .. }) => Some(Self::Running),

@@ -42,7 +42,7 @@ impl Lifecycle {
             return;
         }
         let at = self.times.status.at.replace(now.monotonic_usec);
-        if at.is_none() || self.starts_first(table) {
+        if at.is_none() || self.starts_silently(table, now) {
             return;
         }
         let text = self.status(table, figures, now);
