@@ -35,6 +35,8 @@ mod hangs;
 mod notify;
 #[path = "haproxy/nudge.rs"]
 mod nudge;
+#[path = "haproxy/outside.rs"]
+mod outside;
 #[path = "haproxy/programs.rs"]
 mod programs;
 #[path = "haproxy/reload.rs"]

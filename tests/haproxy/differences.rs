@@ -586,7 +586,12 @@ pub const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         id: "ready-of-a-failed-start",
-        scenarios: &["broken_config", "address_taken", "cannot_be_executed"],
+        scenarios: &[
+            "broken_config",
+            "address_taken",
+            "cannot_be_executed",
+            "refused_at_the_start",
+        ],
         stock: &["notify: READY=1 | STATUS=Reload failed!\\n"],
         ours: &["notify: nothing"],
         versions: SINCE_3_1,
@@ -909,5 +914,12 @@ pub const DIFFERENCES: &[Difference] = &[
             "argv of <w5>: <haproxy> -sf <w3> -x sockpair@<fd> -Ws -S <dir>/master.sock -f <dir>/haproxy.cfg",
         ],
         versions: SINCE_3_4,
+    },
+    Difference {
+        id: "stopping-on-interrupt",
+        scenarios: &["until_interrupted"],
+        stock: &["notify: nothing"],
+        ours: &["notify: STOPPING=1"],
+        versions: until(1, 8),
     },
 ];

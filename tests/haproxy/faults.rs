@@ -1,6 +1,5 @@
 //! Faults of HAProxy's own module that ours doesn't have. Each test shows both.
 
-use std::fs;
 use std::os::unix::fs::chown;
 use std::process::Command;
 use std::time::Duration;
@@ -25,7 +24,10 @@ const AS_USER: [&str; 4] = ["--reuid=54321", "--regid=54321", "--clear-groups", 
 fn start_as_user(run: &mut Run) {
     let dir = run.host.dir().to_owned();
     let copy = dir.join("haproxy");
-    fs::copy(run.binary(), &copy).expect("a copy of the binary");
+    // By a process of its own: what another test forks meanwhile would have a copy of this
+    // process's descriptor, and nobody can execute what is still open for writing.
+    let copied = Command::new("cp").args([run.binary(), &copy]).status();
+    assert!(copied.is_ok_and(|status| status.success()), "a copy of the binary");
     chown(&dir, Some(USER), Some(USER)).expect("chown, as root");
     run.write_usual_config();
     let launch = run.host.launch("setpriv").args(AS_USER).arg(copy);

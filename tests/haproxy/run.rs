@@ -19,6 +19,9 @@ use crate::nudge::Nudger;
 use crate::text::{LogLine, Names, log_lines};
 use crate::version::Version;
 
+/// How long a master may take from a fork to the message that tells it.
+const MOMENT: Duration = Duration::from_millis(300);
+
 /// A row of `show proc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -693,6 +696,23 @@ impl Run {
     /// Gives names to children as they turn up: workers and programs as the master's
     /// messages tell of them, others in the order of their start.
     pub fn learn(&mut self) {
+        if self.proxy.is_none() {
+            return;
+        }
+        self.learn_from_messages();
+        // One may be there before the message.
+        let _ = try_wait_for(MOMENT, || {
+            let all_known = self.strangers().is_empty();
+            self.learn_from_messages();
+            all_known.then_some(())
+        });
+        for pid in self.strangers() {
+            self.children += 1;
+            self.names.number(pid as u64, &format!("child{}", self.children));
+        }
+    }
+
+    fn learn_from_messages(&mut self) {
         let Some(proxy) = &self.proxy else { return };
         for line in log_lines(&proxy.stderr()) {
             let Some((what, pid)) = forked(&line.text) else { continue };
@@ -707,12 +727,11 @@ impl Run {
                 self.names.number(pid as u64, &format!("p{}", self.children));
             }
         }
-        for pid in procfs::children(self.master) {
-            if !self.names.knows(pid) {
-                self.children += 1;
-                self.names.number(pid as u64, &format!("child{}", self.children));
-            }
-        }
+    }
+
+    fn strangers(&self) -> Vec<Pid> {
+        let children = procfs::children(self.master);
+        children.into_iter().filter(|pid| !self.names.knows(*pid)).collect()
     }
 
     /// What a process is called.
@@ -893,7 +912,8 @@ fn is_preamble(text: &str) -> bool {
 }
 
 fn exited(text: &str) -> bool {
-    text.contains(" exited with code ")
+    // The latter in 1.8.
+    text.contains(" exited with code ") || text.contains(" left with exit code ")
 }
 
 /// What the binary calls its version.

@@ -227,6 +227,12 @@ impl Version {
         since(3, 1).contains(&self)
     }
 
+    /// Signals are held back, none is lost, from the exec until the master waits; ours has a
+    /// loop of its own, where they stay held back.
+    pub fn holds_signals_back(self) -> bool {
+        until(1, 8).contains(&self)
+    }
+
     /// READY comes from the image that waits, once it can act on signals.
     pub fn says_ready_last(self) -> bool {
         until(2, 6).contains(&self)
