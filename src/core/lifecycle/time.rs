@@ -91,8 +91,7 @@ impl Lifecycle {
 
     /// The service has never been ready.
     fn starts_first<T: Table>(&self, table: &T) -> bool {
-        let reloads = table.master().map_or(0, |row| table.load(row).reloads);
-        self.times.started.is_some() && reloads == 0 && self.record.restarts == 0
+        self.times.started.is_some() && self.is_before_reloads(table) && self.record.restarts == 0
     }
 
     /// It serves, or has ended. Gives whether it had to be killed.
