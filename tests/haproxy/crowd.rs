@@ -11,6 +11,7 @@ use crate::run::{Run, rows};
 
 /// More rows than fit into one string of the environment, whoever writes them.
 const MANY: usize = 2_000;
+
 /// A master with so many, and one that serves.
 fn start(variable: &str, count: usize) -> Movable {
     let mut movable = Movable::new(variable);
@@ -39,8 +40,9 @@ fn wait_table(run: &Run, reloads: usize) -> Vec<Pid> {
     found.unwrap_or_else(|| panic!("no table after {reloads} reloads"))
 }
 
-/// Ours goes on with all of them, after an exec that fails as well, again and again, and can tell them all to leave. The table is
-/// shown whole, in as many pieces as there have to be (stock 3.0 cuts at one).
+/// Ours goes on with all of them, after an exec that fails as well, again and again, and can
+/// tell them all to leave. The table is shown whole, in as many pieces as there have to be
+/// (stock 3.0 cuts at one).
 #[test]
 fn process_table_longer_than_a_string() {
     let mut movable = start(OURS, MANY);
@@ -70,8 +72,8 @@ fn process_table_longer_than_a_string() {
 }
 
 /// On the way back: the newest that fit go to a stock image, which goes on with them, and the
-/// others live. No image of stock up to 2.8 can have so
-/// many: it doesn't count their descriptors in.
+/// others live. No image of stock up to 2.8 can have so many: it doesn't count their descriptors
+/// in.
 #[test]
 fn a_stock_image_gets_the_newest() {
     let mut movable = start(OURS, MANY);

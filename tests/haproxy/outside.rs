@@ -124,7 +124,7 @@ fn until_the_worker_is_killed() {
     });
 }
 
-/// The first configuration is refused, or can't be bound to.
+/// The first configuration is refused.
 #[test]
 fn refused_at_the_start() {
     scenario("refused_at_the_start", |run| {
