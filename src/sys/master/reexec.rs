@@ -7,7 +7,7 @@ use crate::core::lifecycle::{ExecKind, PACE};
 use crate::core::record::Record;
 use crate::core::reexec;
 use crate::core::room;
-use crate::core::table::{OutOfMemory, PlainTable, Table};
+use crate::core::table::{OutOfMemory, Table};
 use crate::core::texts;
 use crate::core::trial::Trial;
 use crate::sys::limits::{self, OpenFiles};
@@ -46,7 +46,11 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             own.extend(record.memory);
             // SAFETY: by the caller's promise.
             let environment = unsafe { environment::all() };
-            let next = self.plan(&table, &record, &environment, ExecKind::Wait, Some(false))?;
+            let (kind, load_status) = (ExecKind::Wait, Some(false));
+            let given = Given { record, environment: &environment, kind, load_status };
+            let text = self.text(&table)?;
+            let draft = self.plan(&table, &text, &given, None)?;
+            let next = self.complete(draft, &table, &text, &given)?;
             // Open for as long as this image: it can't be said when the load ends.
             own.extend(next.whole.map(IntoRawFd::into_raw_fd));
             plan = Some(next.plan);
@@ -87,16 +91,14 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         let memory = self.memory.as_ref().map(Memory::fd);
         let mut record = Record { memory, pair: pair(&self.table), ..self.life.record.clone() };
         let limit = self.next_limit(&self.table, &mut record, kind)?;
-        let status = self.life.load_status();
-        let next = self.plan(&self.table, &record, &environment, kind, status)?;
-        let of_another = |table: &PlainTable| {
-            let record = Record { pair: pair(table), ..record.clone() };
-            self.plan(table, &record, &environment, kind, status)
-        };
+        let load_status = self.life.load_status();
+        let given = Given { record, environment: &environment, kind, load_status };
+        let text = self.text(&self.table)?;
+        let draft = self.plan(&self.table, &text, &given, None)?;
         let kept = self.boot.keep.iter().copied().chain(memory);
         let keep: Vec<RawFd> = inherited.into_iter().chain(kept).collect();
         self.host.before_exec();
-        match self.execute(next, of_another, keep, limit) {
+        match self.execute(draft, &text, given, keep, limit) {
             Ok(never) => match never {},
             Err(error) => {
                 self.host.after_failed_exec(&error);
@@ -105,21 +107,26 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         }
     }
 
-    /// Executes `next`, or what `of_another` gives for a table with other descriptors. All
+    /// Executes what comes of `draft`, for the table whose text is `text`. All descriptors
     /// are as they were when it returns.
     fn execute(
         &self,
-        mut next: Next,
-        of_another: impl Fn(&PlainTable) -> io::Result<Next>,
+        draft: reexec::Plan,
+        text: &[u8],
+        mut given: Given<'_>,
         mut keep: Vec<RawFd>,
         limit: Option<OpenFiles>,
     ) -> io::Result<Infallible> {
         // SAFETY: a master has one thread, which is here until they are put back.
-        let moved = unsafe { out_of_the_way(&next.plan) };
-        if let Some(moved) = &moved {
+        let moved = unsafe { out_of_the_way(&draft) };
+        let next = if let Some(moved) = &moved {
             let table = reexec::with_descriptors(&self.table, &moved.numbers);
-            next = of_another(&table.map_err(memory_full)?)?;
-        }
+            let table = table.map_err(memory_full)?;
+            given.record.pair = pair(&table);
+            self.complete(draft, &table, &self.text(&table)?, &given)?
+        } else {
+            self.complete(draft, &self.table, text, &given)?
+        };
         keep.extend(next.whole.as_ref().map(AsRawFd::as_raw_fd));
         Err(exec::execute(&next.plan, &keep, limit))
     }
@@ -142,40 +149,50 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         Ok(Some(next))
     }
 
-    /// What the next image is given for `table` and `record`.
+    /// The table as it is handed over; nothing where it isn't.
+    fn text<Rows: Table>(&self, table: &Rows) -> io::Result<Vec<u8>> {
+        let generation = self.generation();
+        if !generation.hands_over_table() {
+            return Ok(Vec::new());
+        }
+        handover::write(table, generation).map_err(memory_full)
+    }
+
+    /// What the next image is given of `table`, whose text is `text`, or is `whole` if that
+    /// is too long.
     fn plan<Rows: Table>(
         &self,
         table: &Rows,
-        record: &Record,
-        environment: &[Vec<u8>],
-        kind: ExecKind,
-        load_status: Option<bool>,
-    ) -> io::Result<Next> {
-        let generation = self.generation();
-        let mut processes = Vec::new();
-        if generation.hands_over_table() {
-            processes = handover::write(table, generation).map_err(memory_full)?;
-        }
-        let plan = |record: &Record| {
-            let request = reexec::Request {
-                argv: &self.boot.argv,
-                listeners_from: self.boot.listeners_from.as_deref(),
-                environment,
-                kind,
-                load_status,
-                processes: &processes,
-                room: room::arguments(limits::stack()),
-                record,
-            };
-            reexec::plan(table, generation, &request).map_err(memory_full)
+        text: &[u8],
+        given: &Given<'_>,
+        whole: Option<RawFd>,
+    ) -> io::Result<reexec::Plan> {
+        let request = reexec::Request {
+            argv: &self.boot.argv,
+            listeners_from: self.boot.listeners_from.as_deref(),
+            environment: given.environment,
+            kind: given.kind,
+            load_status: given.load_status,
+            processes: text,
+            room: room::arguments(limits::stack()),
+            record: &Record { table: whole, ..given.record.clone() },
         };
-        let record = Record { table: None, ..record.clone() };
-        let next = plan(&record)?;
-        if next.left_out.is_none() {
-            return Ok(Next { plan: next, whole: None });
+        reexec::plan(table, self.generation(), &request).map_err(memory_full)
+    }
+
+    /// `draft`, or where that leaves rows out another one, with all of them in a file.
+    fn complete<Rows: Table>(
+        &self,
+        draft: reexec::Plan,
+        table: &Rows,
+        text: &[u8],
+        given: &Given<'_>,
+    ) -> io::Result<Next> {
+        if draft.left_out.is_none() {
+            return Ok(Next { plan: draft, whole: None });
         }
-        let whole = fd::sealed(&processes)?;
-        let plan = plan(&Record { table: Some(whole.as_raw_fd()), ..record })?;
+        let whole = fd::sealed(text)?;
+        let plan = self.plan(table, text, given, Some(whole.as_raw_fd()))?;
         Ok(Next { plan, whole: Some(whole) })
     }
 
@@ -215,6 +232,14 @@ unsafe fn out_of_the_way(plan: &reexec::Plan) -> Option<fd::Moved> {
     let lowest = room::out_of_the_way(now, plan.keep.len() as u64, away.len() as u64)?;
     // SAFETY: by the caller's promise.
     Some(unsafe { fd::Moved::new(&away, &kept, RawFd::try_from(lowest).ok()?) })
+}
+
+/// What an image is given besides the table.
+struct Given<'a> {
+    record: Record,
+    environment: &'a [Vec<u8>],
+    kind: ExecKind,
+    load_status: Option<bool>,
 }
 
 /// What an image is given.
