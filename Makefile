@@ -303,6 +303,8 @@ test-setup:
 	need binutils nm --version; \
 	need pkg-config pkg-config --version; \
 	need dpkg-dev dpkg-source --version; \
+	need gpg gpg --version; \
+	need gpg-agent gpg-agent --version; \
 	need debian-archive-keyring test -r /usr/share/keyrings/debian-archive-keyring.gpg; \
 	need systemd systemd-analyze --version; \
 	need mandoc command -v mandoc; \
