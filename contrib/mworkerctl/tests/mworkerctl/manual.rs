@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 fn page() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("contrib/man/mworkerctl.8")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("mworkerctl.8")
 }
 
 #[track_caller]
