@@ -51,3 +51,7 @@ mod stop;
 mod text;
 #[path = "haproxy/version.rs"]
 mod version;
+
+mworker_kit::needs! {
+    "MWORKER_HAPROXY_STOCK" "MWORKER_HAPROXY_OURS" => "a built HAProxy", "haproxy"
+}

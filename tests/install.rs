@@ -3,7 +3,7 @@
 #[path = "c/support.rs"]
 mod support;
 
-use mworker_kit::TempDir;
+use mworker_kit::{TempDir, need};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -89,6 +89,9 @@ fn everything_is_installed_and_uninstalled() {
 
 #[test]
 fn pkg_config_finds_what_links() {
+    if !need::programs(&["pkg-config", "g++"], "install") {
+        return;
+    }
     let root = TempDir::new();
     let prefix = root.path().join("prefix");
     make("install", Path::new(""), &["USE_SYSTEMD=1", &format!("PREFIX={}", prefix.display())]);
@@ -126,6 +129,9 @@ fn unit(root: &Path, bin: &Path) -> PathBuf {
 
 #[test]
 fn systemd_has_nothing_to_say_about_the_unit() {
+    if !need::programs(&["systemd-analyze"], "install") {
+        return;
+    }
     let root = TempDir::new();
     let bin = root.path().join("bin");
     std::fs::create_dir(&bin).expect("made");
