@@ -41,6 +41,8 @@ mod outside;
 mod programs;
 #[path = "haproxy/reload.rs"]
 mod reload;
+#[path = "haproxy/rules.rs"]
+mod rules;
 #[path = "haproxy/run.rs"]
 mod run;
 #[path = "haproxy/start.rs"]
