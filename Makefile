@@ -24,6 +24,9 @@ REGTESTS      ?=
 # A HAProxy tree for `make haproxy`. Empty: Debian's, of HAPROXY_SUITE.
 HAPROXY_SRC   ?=
 HAPROXY_SUITE ?= trixie
+# Two HAProxy binaries for tests, absolute paths. Empty: those that make builds.
+HAPROXY_STOCK ?=
+HAPROXY_OURS  ?=
 
 DESTDIR    ?=
 PREFIX     ?= /usr/local
@@ -62,15 +65,21 @@ help:
 	'make demo [PROXY=haproxy]  a proxy under load, through all that its master gets it through' \
 	'make haproxy               HAProxy, stock and with mworker, in build/haproxy' \
 	'make haproxy HAPROXY_SRC=D the HAProxy tree D with mworker, in place' \
-	'make test                  every test; as root it installs what it needs' \
+	'make check                 format, lints, units, properties, every state, C programs' \
+	'make test                  every test; tests/README.md describes the suites' \
+	'make test T=SUITE[::NAME]  one suite, or the tests of it that have NAME in their name;' \
+	'                           with HAPROXY_SUITE=, HAPROXY_SRC= or HAPROXY_STOCK= HAPROXY_OURS=' \
+	'make test-setup            installs what the tests need; without root, checks it' \
 	'make regtest               HAProxy'"'"'s own regression tests, on stock and on ours' \
 	'make bench                 how long reloads take, stock HAProxy and ours; what figures cost' \
+	'make bench-systemd         the same of systemctl reload, under a real systemd' \
 	'make install               PREFIX=$(PREFIX) DESTDIR= USE_SYSTEMD=$(USE_SYSTEMD)' \
 	'make uninstall             what make install installed, with the same variables' \
 	'make header                include/mworker.h, out of src/capi' \
 	'make clean                 what was made' \
 	'' \
-	'V=1 shows what compilers say, CC is the C compiler.'
+	'HAPROXY_SUITE=bookworm takes the HAProxy of another Debian than trixie, HAPROXY_SRC=DIR' \
+	'another tree. V=1 shows what compilers say, CC is the C compiler, JOBS how many run at once.'
 
 # ---- the library ----
 
@@ -116,7 +125,7 @@ header: $(BUILD)/$(FLAVOUR)/libmworker.a
 $(BUILD)/mworkerctl: FORCE
 	@mkdir -p $(@D) $(TARGET_DIR)/library
 	@exec 9>$(TARGET_DIR)/library/.lock; flock 9; \
-	$(RUN_CARGO) build --locked --quiet --release --bin mworkerctl --features ctl \
+	$(RUN_CARGO) build --locked --quiet --release --package mworkerctl \
 		--target-dir $(TARGET_DIR)/library; \
 	$(call replace,$(TARGET_DIR)/library/release/mworkerctl,$@)
 
@@ -135,7 +144,7 @@ example: $(EXAMPLE)
 ifeq ($(PROXY),example)
 DEMO_BINARY = $(abspath $(EXAMPLE))
 else ifeq ($(PROXY),haproxy)
-DEMO_BINARY = $(HAPROXY_OURS)
+DEMO_BINARY = $(abspath $(or $(HAPROXY_SRC),$(HAPROXY)/ours)/haproxy)
 else
 $(error PROXY is '$(PROXY)', not example or haproxy)
 endif
@@ -148,8 +157,6 @@ demo: $(PROXY)
 # ---- HAProxy ----
 
 HAPROXY       := $(BUILD)/haproxy$(addprefix -,$(filter-out trixie,$(HAPROXY_SUITE)))
-HAPROXY_STOCK := $(abspath $(HAPROXY)/stock/haproxy)
-HAPROXY_OURS  := $(abspath $(or $(HAPROXY_SRC),$(HAPROXY)/ours)/haproxy)
 # With what an operator uses of it, where this machine has the libraries: `make test-setup`
 # installs them, so it is looked when HAProxy is built.
 having         = $(if $(shell pkg-config --exists $(1) && echo yes),$(2)=1)
@@ -217,9 +224,8 @@ endif
 # ---- installing ----
 
 SHARED := $(DATADIR)/mworker/haproxy
-# What builds HAProxy with the library; of these programs, the rest is text.
-FOR_PACKAGERS := $(filter-out %/debian-source,$(wildcard contrib/haproxy/*))
-PROGRAMS      := $(filter %/compile-filtered,$(FOR_PACKAGERS))
+# What builds HAProxy with the library. debian-source fetches a HAProxy for our own tests.
+FOR_PACKAGERS = find contrib/haproxy -type f ! -name debian-source ! -name '.*' -printf '%P\n'
 
 $(BUILD)/$(FLAVOUR)/mworker.pc: contrib/pkgconfig/mworker.pc.in $(BUILD)/$(FLAVOUR)/libmworker.a FORCE
 	@sed -e 's:@PREFIX@:$(PREFIX):' -e 's:@LIBDIR@:$(LIBDIR):' -e 's:@INCLUDEDIR@:$(INCLUDEDIR):' \
@@ -231,12 +237,15 @@ install: $(BUILD)/mworkerctl $(BUILD)/libmworker.a check-header $(BUILD)/$(FLAVO
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(SHARED)
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man8
 	$(INSTALL) -m 755 $(BUILD)/mworkerctl $(DESTDIR)$(BINDIR)/
-	$(INSTALL) -m 644 contrib/man/mworkerctl.8 $(DESTDIR)$(MANDIR)/man8/
+	$(INSTALL) -m 644 contrib/mworkerctl/mworkerctl.8 $(DESTDIR)$(MANDIR)/man8/
 	$(INSTALL) -m 644 $(BUILD)/$(FLAVOUR)/libmworker.a $(DESTDIR)$(LIBDIR)/
 	$(INSTALL) -m 644 $(BUILD)/$(FLAVOUR)/mworker.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
 	$(INSTALL) -m 644 $(HEADER) $(DESTDIR)$(INCLUDEDIR)/
-	$(INSTALL) -m 644 $(filter-out $(PROGRAMS),$(FOR_PACKAGERS)) $(DESTDIR)$(SHARED)/
-	$(if $(PROGRAMS),$(INSTALL) -m 755 $(PROGRAMS) $(DESTDIR)$(SHARED)/)
+	@echo 'contrib/haproxy -> $(DESTDIR)$(SHARED)'
+	@$(FOR_PACKAGERS) | while read -r file; do \
+		mode=644; [ ! -x "contrib/haproxy/$$file" ] || mode=755; \
+		$(INSTALL) -D -m $$mode "contrib/haproxy/$$file" "$(DESTDIR)$(SHARED)/$$file"; \
+	done
 ifeq ($(FLAVOUR),systemd)
 	$(MAKE) --no-print-directory -C contrib/systemd SBINDIR='$(SBINDIR)' BINDIR='$(BINDIR)' \
 		SERVICE=$(abspath $(BUILD)/haproxy.service)
@@ -261,194 +270,73 @@ clean:
 
 # ---- tests ----
 
-# Those that come in an order of their own, or need something to be built.
-TESTS    := $(basename $(notdir $(wildcard tests/*.rs)))
-OF_C     := header c_consumers archive install
-HAPROXYS := $(filter haproxy%,$(TESTS))
-EXAMPLES := $(filter example_proxy%,$(TESTS))
-COMMAND  := mworkerctl
-OTHERS   := $(filter-out $(OF_C) $(HAPROXYS) $(EXAMPLES) $(COMMAND) migration systemd,$(TESTS))
-
-WITH_HAPROXYS = MWORKER_HAPROXY_STOCK=$(HAPROXY_STOCK) \
-	MWORKER_HAPROXY_OURS=$(abspath $(HAPROXY)/ours/haproxy)
-# Debian's two.
-SUITES      := trixie bookworm
-WITH_SUITES = MWORKER_HAPROXY_OLD_STOCK=$(abspath $(BUILD))/haproxy-bookworm/stock/haproxy \
-	MWORKER_HAPROXY_OLD_OURS=$(abspath $(BUILD))/haproxy-bookworm/ours/haproxy \
-	MWORKER_HAPROXY_NEW_STOCK=$(abspath $(BUILD))/haproxy/stock/haproxy \
-	MWORKER_HAPROXY_NEW_OURS=$(abspath $(BUILD))/haproxy/ours/haproxy
-CARGO_TEST = $(RUN_CARGO) test --locked --features USE_SYSTEMD
-heading    = @printf '\n==== %s  %s\n' "$$(date +%T)" '$(1)'
-
-.PHONY: test
-test: test-setup test-format test-lint test-rust test-header test-c test-archive test-install \
-	test-haproxy test-migration test-example test-ctl test-systemd test-regtest
-	$(call heading,all tests passed)
-
-# Debian's packages for what is missing, by trying it.
-.PHONY: test-setup
-test-setup:
-	$(call heading,what the tests need)
-	@packages=(); \
-	need() { local package=$$1; shift; "$$@" >/dev/null 2>&1 </dev/null || packages+=("$$package"); }; \
-	links() { echo 'int main(void) { return 0; }' | "$$@" -o $(BUILD)/links - && $(BUILD)/links; }; \
-	mkdir -p $(BUILD); \
-	need gcc links gcc -x c; \
-	need g++ links g++ -x c++; \
-	need clang links clang -x c; \
-	clang=$$( (clang -dumpversion || echo 14) 2>/dev/null); \
-	need libclang-rt-$${clang%%.*}-dev links clang -fsanitize=address,undefined -x c; \
-	need valgrind command -v valgrind; \
-	need libc6-dbg valgrind -q --error-exitcode=1 /bin/true; \
-	need binutils nm --version; \
-	need pkg-config pkg-config --version; \
-	need dpkg-dev dpkg-source --version; \
-	need gpg gpg --version; \
-	need gpg-agent gpg-agent --version; \
-	need debian-archive-keyring test -r /usr/share/keyrings/debian-archive-keyring.gpg; \
-	need systemd systemd-analyze --version; \
-	need mandoc command -v mandoc; \
-	need systemd-container command -v systemd-nspawn; \
-	need openssl command -v openssl; \
-	need liblua5.4-dev pkg-config --exists lua5.4; \
-	need libssl-dev pkg-config --exists openssl; \
-	need libpcre2-dev pkg-config --exists libpcre2-8; \
-	need libsystemd-dev pkg-config --exists libsystemd; \
-	need ccache command -v ccache; \
-	need varnish command -v varnishtest; \
-	need socat command -v socat; \
-	need openssl command -v openssl; \
-	need curl command -v curl; \
-	rm -f $(BUILD)/links; \
-	if [ $${#packages[@]} -gt 0 ]; then \
-		echo "missing: $${packages[*]}"; \
-		[ "$$(id -u)" = 0 ] || { echo 'Install those, or run as root.' >&2; exit 1; }; \
-		export DEBIAN_FRONTEND=noninteractive; \
-		apt-get -qq update; \
-		apt-get -qq install -y --no-install-recommends "$${packages[@]}" >/dev/null; \
-	fi; \
-	$(CARGO) fmt --version && $(CARGO) clippy --version || rustup component add rustfmt clippy
-
-.PHONY: test-format
-test-format:
-	$(call heading,format)
-	@$(CARGO) fmt --all --check
-
-.PHONY: test-lint
-test-lint:
-	$(call heading,lint)
-	@$(RUN_CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@$(RUN_CARGO) clippy --locked --workspace --all-targets --features USE_SYSTEMD,ctl -- -D warnings
-
-.PHONY: test-rust
-test-rust:
-	$(call heading,the core and the system: units - without USE_SYSTEMD)
-	@$(RUN_CARGO) test --locked --lib
-	$(call heading,the core and the system: units - properties - every state)
-	@$(CARGO_TEST) --workspace --lib --examples $(OTHERS:%=--test %)
-	@$(CARGO_TEST) --workspace --doc
-
-.PHONY: test-header
-test-header:
-	$(call heading,the header)
-	@$(CARGO_TEST) --test header
-
-.PHONY: test-c
-test-c: $(BUILD)/plain/libmworker.a $(BUILD)/systemd/libmworker.a
-	$(call heading,C and C++ programs: gcc and clang - plain - sanitizers - valgrind)
-	@$(CARGO_TEST) --test c_consumers
-
-.PHONY: test-archive
-test-archive:
-	$(call heading,what is in the archive)
-	@$(CARGO_TEST) --test archive
-
-.PHONY: test-install
-test-install:
-	$(call heading,make install - the unit)
-	@$(CARGO_TEST) --test install
-
-.PHONY: test-haproxy
-test-haproxy:
-	@for suite in $(SUITES); do \
-		$(MAKE) --no-print-directory test-haproxy-suite HAPROXY_SUITE=$$suite; done
-
-.PHONY: test-haproxy-suite
-test-haproxy-suite:
-	$(call heading,HAProxy of $(HAPROXY_SUITE): its own master-worker code and ours)
-	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
-	@$(WITH_HAPROXYS) $(CARGO_TEST) $(HAPROXYS:%=--test %) -- --test-threads=4
-
-.PHONY: test-migration
-test-migration:
-	$(call heading,HAProxy of $(SUITES): there and back - broken binaries)
-	@for suite in $(SUITES); do \
-		$(MAKE) --no-print-directory haproxy HAPROXY_SRC= HAPROXY_SUITE=$$suite; done
-	@$(WITH_SUITES) $(CARGO_TEST) --test migration -- --test-threads=4
-
-.PHONY: test-example
-test-example: $(EXAMPLE)
-ifneq ($(EXAMPLES),)
-	$(call heading,the example proxy)
-	@MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) $(CARGO_TEST) $(EXAMPLES:%=--test %)
-endif
-
-.PHONY: test-ctl
-test-ctl: $(EXAMPLE)
-	$(call heading,mworkerctl: with stock HAProxy - ours - the example proxy)
-	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
-	@$(WITH_HAPROXYS) MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) \
-		$(CARGO_TEST),ctl --bin mworkerctl --test mworkerctl
-
-# A tree to boot from, this machine's own if empty.
+# The Debians whose HAProxy `make test` takes; bullseye is 2.2.9.
+SUITES ?= trixie bookworm
+# A tree to boot from for T=systemd. Empty: this machine's own.
 SYSTEMD_ROOT ?=
 
-.PHONY: test-systemd
-test-systemd: $(EXAMPLE)
-	$(call heading,a systemd in a container: HAProxy and the example proxy under it)
-	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
-	@$(WITH_HAPROXYS) MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) \
-		$(if $(SYSTEMD_ROOT),MWORKER_SYSTEMD_ROOT=$(abspath $(SYSTEMD_ROOT))) \
-		$(CARGO_TEST) --test systemd
+# What is run, and what is built for it.
+export CARGO SUITES SYSTEMD_ROOT
+TESTS_RUN = MAKE='$(MAKE)' tests/run
 
-# The same under the systemd of a newer Debian, which debootstrap fetches.
-.PHONY: test-systemd-257
-test-systemd-257:
-	@tests/systemd/debian-tree trixie $(BUILD)/systemd-trixie
-	@$(MAKE) --no-print-directory test-systemd SYSTEMD_ROOT=$(BUILD)/systemd-trixie
+.PHONY: test
+test:
+ifeq ($(T),)
+	+@tests/setup
+	+@$(TESTS_RUN) all
+else
+	+@$(TESTS_RUN) one '$(T)'
+endif
 
-# Debian's varnishtest, whatever else is installed: it is the same everywhere.
-.PHONY: test-regtest
-test-regtest:
-	$(call heading,the regression tests of HAProxy: stock and ours - as they are and with -W)
-	@$(RUN_CARGO) test --locked --quiet --package mworker-regtest
-	@$(MAKE) --no-print-directory regtest HAPROXY_SRC= REGTESTS= VTEST_PROGRAM=varnishtest
+.PHONY: check
+check:
+	+@$(TESTS_RUN) check
+
+# The only target that installs packages; `make test` does it, too.
+.PHONY: test-setup
+test-setup:
+	+@tests/setup
+
+# ---- a stock HAProxy and one of ours, to be compared ----
+
+# Those that HAPROXY_STOCK= and HAPROXY_OURS= name, else two copies of HAPROXY_SRC, else Debian's.
+PAIR       = $(if $(HAPROXY_SRC),$(BUILD)/haproxy-of-$(notdir $(abspath $(HAPROXY_SRC))),$(HAPROXY))
+GIVEN_PAIR = $(and $(HAPROXY_STOCK),$(HAPROXY_OURS))
+PAIR_STOCK = $(or $(HAPROXY_STOCK),$(abspath $(PAIR)/stock/haproxy))
+PAIR_OURS  = $(or $(HAPROXY_OURS),$(abspath $(PAIR)/ours/haproxy))
+
+# A copy of the tree without what was built in it, over the last copy of the same tree.
+pair_copy = mkdir -p $(PAIR)/$(1); \
+	[ "$$(cat $(PAIR)/$(1).from 2>/dev/null)" = '$(abspath $(HAPROXY_SRC))' ] || { \
+		rm -rf $(PAIR)/$(1); mkdir -p $(PAIR)/$(1); }; \
+	tar -C $(HAPROXY_SRC) --exclude-vcs --exclude='*.o' --exclude='*.a' --exclude=./haproxy \
+		--exclude=.build_opts -cf - . | tar -C $(PAIR)/$(1) -xf -; \
+	echo '$(abspath $(HAPROXY_SRC))' >$(PAIR)/$(1).from
+
+.PHONY: haproxy-pair
+ifneq ($(GIVEN_PAIR),)
+haproxy-pair:
+else ifeq ($(HAPROXY_SRC),)
+haproxy-pair: haproxy
+else
+haproxy-pair: $(BUILD)/systemd/libmworker.a
+	@$(call pair_copy,stock)
+	@$(call pair_copy,ours)
+	+@$(call haproxy_make,stock,$(PAIR)/stock,$(HAPROXY_BUILD))
+	+@$(call haproxy_make,ours,$(PAIR)/ours,$(MWORKER_BUILD))
+endif
+
+.PHONY: haproxy-pair-variables
+haproxy-pair-variables:
+	@echo 'export MWORKER_HAPROXY_STOCK=$(PAIR_STOCK) MWORKER_HAPROXY_OURS=$(PAIR_OURS)'
 
 # ---- HAProxy's own regression tests ----
 
-# Of HAPROXY_SRC two copies are built, and it is left as it is.
-REGTEST      := $(BUILD)/regtest
-REGTEST_TREE := $(if $(HAPROXY_SRC),$(REGTEST),$(HAPROXY))
 # Most of the time tests wait.
 REGTEST_JOBS ?= $(shell echo $$((2 * $(JOBS))))
 
-regtest_copy = mkdir -p $(REGTEST)/$(1); \
-	tar -C $(HAPROXY_SRC) --exclude-vcs --exclude='*.o' --exclude='*.a' --exclude=./haproxy \
-		--exclude=.build_opts -cf - . | tar -C $(REGTEST)/$(1) -xf -
-
-.PHONY: regtest-builds
-ifeq ($(HAPROXY_SRC),)
-regtest-builds: haproxy
-else
-regtest-builds: $(BUILD)/systemd/libmworker.a
-	@$(call regtest_copy,stock)
-	@$(call regtest_copy,ours)
-	+@$(call haproxy_make,regtest-stock,$(REGTEST)/stock,$(HAPROXY_BUILD))
-	+@$(call haproxy_make,regtest-ours,$(REGTEST)/ours,$(MWORKER_BUILD))
-endif
-
 .PHONY: regtest
-regtest: regtest-builds
+regtest: haproxy-pair
 	@runner="$(VTEST_PROGRAM)"; \
 	for known in vtest varnishtest; do runner=$${runner:-$$(command -v $$known || :)}; done; \
 	if [ -z "$$runner" ]; then \
@@ -456,20 +344,18 @@ regtest: regtest-builds
 		exit 1; \
 	fi; \
 	echo "with $$(command -v "$$runner" || echo "$$runner")"; \
-	$(RUN_CARGO) run --locked --quiet --package mworker-regtest -- $(REGTEST_TREE)/stock \
-		$(REGTEST_TREE)/stock/haproxy $(REGTEST_TREE)/ours/haproxy "$$runner" $(REGTEST_JOBS) $(REGTESTS)
+	$(RUN_CARGO) run --locked --quiet --package mworker-regtest -- $(PAIR)/stock \
+		$(PAIR)/stock/haproxy $(PAIR)/ours/haproxy "$$runner" $(REGTEST_JOBS) $(REGTESTS)
 
 # ---- measuring ----
 
 # Early returns, reported failures and times of `systemctl reload`, under a real systemd.
 .PHONY: bench-systemd
-bench-systemd: $(EXAMPLE)
-	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
-	@$(WITH_HAPROXYS) MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) \
-		$(CARGO_TEST) --test systemd -- measured
+bench-systemd:
+	+@$(TESTS_RUN) one systemd::measured
 
 .PHONY: bench
-bench: $(EXAMPLE)
-	@$(MAKE) --no-print-directory haproxy HAPROXY_SRC=
-	@$(WITH_HAPROXYS) MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) \
+bench: $(EXAMPLE) haproxy-pair
+	@MWORKER_HAPROXY_STOCK=$(PAIR_STOCK) MWORKER_HAPROXY_OURS=$(PAIR_OURS) \
+		MWORKER_EXAMPLE_PROXY=$(abspath $(EXAMPLE)) \
 		$(RUN_CARGO) bench --locked --quiet --bench reload --bench crowd --bench figures

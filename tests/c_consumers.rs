@@ -5,7 +5,7 @@
 #[path = "c/support.rs"]
 mod support;
 
-use mworker_kit::{Host, Launch};
+use mworker_kit::{Host, Launch, need};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -27,6 +27,8 @@ enum Mode {
     Valgrind,
 }
 
+const SUITE: &str = "c_consumers";
+const SANITIZERS: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
 
 impl Compiler {
@@ -49,7 +51,7 @@ fn built(host: &Host, program: &str, compiler: Compiler, mode: Mode, flavour: Fl
     command.args(WARNINGS).args(["-g", "-O1", "-fno-omit-frame-pointer"]);
     command.arg(if program.ends_with(".cc") { "-std=c++98" } else { "-std=c99" });
     if mode == Mode::Sanitizers {
-        command.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+        command.args(SANITIZERS);
     }
     command.arg("-I").arg(support::include()).arg(sources.join(program));
     if !program.ends_with(".cc") {
@@ -87,7 +89,33 @@ fn said_by_valgrind(host: &Host) -> String {
     said
 }
 
+/// Whether this machine has what a run needs.
+fn is_possible(program: &str, compiler: Compiler, mode: Mode) -> bool {
+    let compiler = compiler.of(program);
+    let links = |options: &[&str]| {
+        let mut command = Command::new(compiler);
+        command.args(options).args(["-x", "c", "-", "-o", "/dev/null"]);
+        support::succeeds_on(&mut command, "int main(void) { return 0; }")
+    };
+    need::programs(&[compiler], SUITE)
+        && match mode {
+            Mode::Plain => true,
+            Mode::Sanitizers => {
+                let links = links(&SANITIZERS);
+                need::found(links, &format!("{compiler}'s sanitizers"), SUITE)
+            }
+            // It wants the symbols of the C library as well.
+            Mode::Valgrind => {
+                let runs = need::runs(Command::new("valgrind").args(["-q", "/bin/true"]));
+                need::found(runs, "valgrind", SUITE)
+            }
+        }
+}
+
 fn passes(program: &str, compiler: Compiler, mode: Mode, flavour: Flavour) {
+    if !is_possible(program, compiler, mode) {
+        return;
+    }
     let host = Host::new();
     let binary = built(&host, program, compiler, mode, flavour);
     let mut run = launched(&host, &binary, mode).spawn();
@@ -150,6 +178,9 @@ consumers! {
 
 #[test]
 fn the_header_stands_alone_in_every_language() {
+    if !need::programs(&["gcc", "clang"], SUITE) {
+        return;
+    }
     let c = ["c99", "c11", "c17", "gnu99", "gnu17"].map(|standard| (standard, "c"));
     let cpp = ["c++98", "c++11", "c++17", "c++20"].map(|standard| (standard, "c++"));
     for compiler in ["gcc", "clang"] {
@@ -164,6 +195,9 @@ fn the_header_stands_alone_in_every_language() {
 
 #[test]
 fn formats_are_checked_by_the_compiler() {
+    if !need::programs(&["gcc", "clang"], SUITE) {
+        return;
+    }
     const TEXT: &str = "#include <mworker.h>\nint f(struct mworker *mw);\n\
         int f(struct mworker *mw) { return mworker_notify_statusf(mw, \"%s\", 1); }\n";
     for compiler in ["gcc", "clang"] {
@@ -175,6 +209,9 @@ fn formats_are_checked_by_the_compiler() {
 
 #[test]
 fn the_example_compiles_without_a_warning() {
+    if !need::programs(&["gcc", "clang"], SUITE) {
+        return;
+    }
     for compiler in ["gcc", "clang"] {
         for file in support::files("examples/proxy", "c") {
             let mut command = compile_only(compiler);

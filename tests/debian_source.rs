@@ -5,42 +5,21 @@
 mod archive;
 
 use archive::{Archive, Suite};
-use mworker_kit::{PATIENCE, Signal, wait_for};
+use mworker_kit::{PATIENCE, Signal, need, wait_for};
 use std::fs;
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Once;
 
 /// The folder to unpack to, in the archive's.
 const FOLDER: &str = "to/source";
-const SKIP_NOTHING: &str = "MWORKER_TESTS_SKIP_NOTHING";
-
-/// Returns whether the programs are installed that make and read an archive. If not, prints once
-/// how to get them, or fails if nothing may be skipped.
-fn can_run() -> bool {
-    static PRINTED: Once = Once::new();
-    let programs = ["apt-get", "dpkg-source", "dpkg-scansources", "gpg", "gpg-agent", "gpgconf"];
-    let runs = |name: &&str| {
-        let mut program = Command::new(name);
-        program.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-    };
-    let Some(missing) = programs.iter().find(|name| !runs(name)) else { return true };
-    assert!(std::env::var_os(SKIP_NOTHING).is_none(), "needs {missing}");
-    // Past what captures the output of a test that passes.
-    PRINTED.call_once(|| {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: debian_source needs {missing}; `make test` as root installs it and runs this"
-        );
-    });
-    false
-}
+/// The programs that make and read an archive.
+const PROGRAMS: [&str; 6] =
+    ["apt-get", "dpkg-source", "dpkg-scansources", "gpg", "gpg-agent", "gpgconf"];
 
 /// An archive with one mirror, "mirror".
 fn archive() -> Option<Archive> {
-    can_run().then(Archive::new)
+    need::programs(&PROGRAMS, "debian_source").then(Archive::new)
 }
 
 /// A run of the script, and the folder that it was to create.

@@ -33,3 +33,7 @@ mod scene;
 mod start;
 #[path = "example_proxy/stop.rs"]
 mod stop;
+
+mworker_kit::needs! {
+    "MWORKER_EXAMPLE_PROXY" => "a built example proxy", "example_proxy"
+}

@@ -41,6 +41,8 @@ mod outside;
 mod programs;
 #[path = "haproxy/reload.rs"]
 mod reload;
+#[path = "haproxy/rules.rs"]
+mod rules;
 #[path = "haproxy/run.rs"]
 mod run;
 #[path = "haproxy/start.rs"]
@@ -51,3 +53,7 @@ mod stop;
 mod text;
 #[path = "haproxy/version.rs"]
 mod version;
+
+mworker_kit::needs! {
+    "MWORKER_HAPROXY_STOCK" "MWORKER_HAPROXY_OURS" => "a built HAProxy", "haproxy"
+}

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mworker_kit::needs! {
+    "MWORKER_HAPROXY_STOCK" "MWORKER_HAPROXY_OURS" => "a built HAProxy", "haproxy_symbols"
+}
+
 /// The folder of a build, from the path of its binary in an environment variable.
 fn tree(variable: &str) -> PathBuf {
-    let Some(binary) = std::env::var_os(variable) else {
-        panic!("{variable} is not set: run `make test`, which builds both and sets it");
-    };
-    let binary = PathBuf::from(binary);
+    let binary = PathBuf::from(std::env::var_os(variable).expect("checked above"));
     binary.parent().expect("a path with a folder").to_owned()
 }
 

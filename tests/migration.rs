@@ -19,3 +19,8 @@ mod swaps;
 mod table;
 #[path = "migration/traces.rs"]
 mod traces;
+
+mworker_kit::needs! {
+    "MWORKER_HAPROXY_OLD_STOCK" "MWORKER_HAPROXY_OLD_OURS"
+    "MWORKER_HAPROXY_NEW_STOCK" "MWORKER_HAPROXY_NEW_OURS" => "two built HAProxys", "migration"
+}

@@ -3,7 +3,7 @@
 //!
 //! This program is both sides. Started by cargo it boots the container, of this machine's own
 //! files or of the tree that `MWORKER_SYSTEMD_ROOT` names, and shows what comes of each scenario;
-//! in there it is started again as a service, and runs them. `make test-systemd` runs it, with
+//! in there it is started again as a service, and runs them. `make test T=systemd` runs it, with
 //! the variables that name the proxies. Arguments pick scenarios by a part of their name.
 
 #[path = "systemd/failure.rs"]

@@ -87,6 +87,15 @@ pub fn output_on(command: &mut Command, input: &str) -> Output {
     child.wait_with_output().expect("it ends")
 }
 
+/// Whether a command that reads `input` can be run and succeeds.
+pub fn succeeds_on(command: &mut Command, input: &str) -> bool {
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut child) = command.spawn() else { return false };
+    let written =
+        child.stdin.take().is_some_and(|mut pipe| pipe.write_all(input.as_bytes()).is_ok());
+    child.wait().is_ok_and(|status| written && status.success())
+}
+
 /// A compiler that finds the header, and makes nothing.
 pub fn compile_only(compiler: &str) -> Command {
     let mut command = Command::new(compiler);

@@ -37,7 +37,7 @@ fn reloads_done(binary: &Path, signal: Signal, most: usize, limit: Duration) -> 
 fn reload_after_reload() {
     for (signal, most) in [(Signal::USR2, 60), (Signal::HUP, 20)] {
         assert_eq!(reloads_done(&binary(OURS), signal, most, PATIENCE), most, "ours lost one");
-        if version(&binary(STOCK)).loses_signals_of_the_moment() {
+        if version(&binary(STOCK)).rules().loses_signals_of_the_moment {
             let stock = reloads_done(&binary(STOCK), signal, most, LOST);
             assert!(stock < most, "stock lost none");
         }
@@ -65,7 +65,7 @@ fn soft_stop_after_ready() {
     }
     // 2.6 says READY last, and loses hardly any.
     let version = version(&binary(STOCK));
-    if version.loses_signals_of_the_moment() && !version.says_ready_last() {
+    if version.rules().loses_signals_of_the_moment && !version.rules().sends_ready_last {
         assert!((0..5).any(|_| !stops_softly(&binary(STOCK), LOST)), "stock lost none");
     }
 }

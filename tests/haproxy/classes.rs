@@ -43,7 +43,7 @@ const LISTENING: &str = r#"
 #[test]
 fn descriptors() {
     scenario("class_descriptors", |run| {
-        let answer = match run.version().answers_by_itself() {
+        let answer = match run.version().rules().answers_by_itself {
             true => "http-request return status 200 content-type text/plain string \"by fd\"",
             false => "monitor-uri /",
         };
@@ -109,7 +109,7 @@ fn master_cli() {
             let socket = format!("{},level,{level}", run.master_socket());
             let launch = run.launch(&["-Ws", "-S", &socket]);
             run.respawn(launch);
-            if run.version().show_proc_is_for_operators() {
+            if run.version().rules().show_proc_is_for_operators {
                 // By which it is seen to have settled.
                 run.wait_ready();
             } else {
@@ -231,7 +231,7 @@ fn exit_daemon_pidfile() {
             let launch = start(run);
             run.respawn(launch);
             let status = run.proxy().wait_exit(PATIENCE);
-            if run.version().goes_into_background_first() {
+            if run.version().rules().goes_into_background_first {
                 run.host.wait_empty(PATIENCE);
             }
             run.note("parent's exit", describe(status));
@@ -273,7 +273,7 @@ fn master_runs_no_worker() {
             name = "me",
             other = run.other.addr(),
         );
-        let (global, args) = match run.version().names_its_peer() {
+        let (global, args) = match run.version().rules().names_its_peer {
             true => ("    localpeer me\n", &["-Ws"][..]),
             false => ("", &["-Ws", "-L", "me"][..]),
         };
@@ -321,7 +321,7 @@ fn discovery_and_check() {
                 check.try_exit().is_some()
             });
             run.note("exit", describe(check.try_exit().expect("it has ended")));
-            if !(run.version().goes_into_background_first() && mode.contains(&"-D")) {
+            if !(run.version().rules().goes_into_background_first && mode.contains(&"-D")) {
                 run.note("children seen", children);
             }
             run.note("says it has forked", check.stderr().contains("forked"));

@@ -36,7 +36,7 @@ fn show_proc_with_many_old_workers() {
     scenario("show_proc_with_many_old_workers", |run| {
         run.start();
         let mut held = Vec::new();
-        let most = if run.version().loses_workers_for_want_of_numbers() { 10 } else { 30 };
+        let most = if run.version().rules().loses_workers_for_want_of_numbers { 10 } else { 30 };
         for _ in 0..most {
             held.push(run.hold());
             run.reload(Signal::USR2);
@@ -71,7 +71,7 @@ fn reload() {
 fn hard_reload() {
     scenario("hard_reload", |run| {
         run.start();
-        if !run.version().reloads_hard() {
+        if !run.version().rules().reloads_hard {
             // It is no command yet.
             run.note_cli("hard-reload");
             return;
@@ -218,7 +218,7 @@ fn interactive() {
             // Two answers, each with a prompt.
             ("show version;show cli level\n", "admin\n\nmaster> "),
         ] {
-            if line.contains(';') && !run.version().tells_its_version() {
+            if line.contains(';') && !run.version().rules().shows_its_version {
                 // What follows is taken for a part of what isn't known.
                 continue;
             }

@@ -46,9 +46,7 @@ pub const OURS: &str = "MWORKER_HAPROXY_OURS";
 
 pub fn binary(variable: &str) -> PathBuf {
     let Some(path) = env::var_os(variable).map(PathBuf::from) else {
-        panic!(
-            "{variable} is not set: run `make test`, which builds both HAProxy binaries and sets it"
-        );
+        panic!("{variable} is not set: run `make test T=haproxy`, which builds it and sets it");
     };
     assert!(path.is_absolute(), "{variable} must be an absolute path: {}", path.display());
     assert!(path.is_file(), "{variable}: there is no {}: run `make test`", path.display());

@@ -16,7 +16,7 @@ const MANY: usize = 2_000;
 fn start(variable: &str, count: usize) -> Movable {
     let mut movable = Movable::new(variable);
     let run = &mut movable.run;
-    if run.version().ends_workers_after_50_reloads() {
+    if run.version().rules().ends_workers_after_50_reloads {
         run.write_config(&run.config("    mworker-max-reloads 100000", ""));
     }
     let launch = run.host.launch_with_crowd(count, &movable.path);
@@ -29,7 +29,7 @@ fn start(variable: &str, count: usize) -> Movable {
 #[track_caller]
 fn wait_table(run: &Run, reloads: usize) -> Vec<Pid> {
     let cli = run.cli().within(Duration::from_secs(5));
-    let on_reading = usize::from(run.version().counts_reloads_on_reading());
+    let on_reading = usize::from(run.version().rules().counts_reloads_on_reading);
     let found = try_wait_for(PATIENCE, || {
         let answer = master_ready(run.master()).then(|| cli.try_ask("show proc").ok())??;
         let rows = rows(&answer);
@@ -77,7 +77,7 @@ fn process_table_longer_than_a_string() {
 #[test]
 fn a_stock_image_gets_the_newest() {
     let mut movable = start(OURS, MANY);
-    if !movable.run.version().counts_descriptors_of_the_table() {
+    if !movable.run.version().rules().counts_descriptors_of_the_table {
         return;
     }
     let all = wait_table(&movable.run, MANY);
@@ -120,14 +120,14 @@ fn a_stock_image_gets_the_newest() {
 #[test]
 fn stock_ends() {
     let mut movable = start(STOCK, MANY);
-    if movable.run.version().has_no_room_for_a_crowd() {
+    if movable.run.version().rules().cannot_pass_on_many_old_workers {
         // It fails, and can't be executed to wait. What is left is an image with nothing.
         let run = &mut movable.run;
         run.wait_stderr("Argument list too long");
         assert_eq!(answering(run), None);
         return;
     }
-    if !movable.run.version().executes_itself_to_wait() {
+    if !movable.run.version().rules().executes_itself_to_wait {
         wait_table(&movable.run, MANY);
         let run = &mut movable.run;
         Signal::USR2.send(run.master());

@@ -19,7 +19,7 @@ pub struct Difference {
 
 /// The start's log and how it ended go over to the next image.
 const UNTIL_2_4: Versions = until(2, 4);
-const FROM_2_5_TO_2_8: Versions = between((2, 5), (2, 8));
+const FROM_2_5_TO_2_9: Versions = between((2, 5), (2, 9));
 const FROM_2_5_TO_3_0: Versions = between((2, 5), (3, 0));
 const FROM_2_7_TO_3_0: Versions = between((2, 7), (3, 0));
 const SINCE_3_1: Versions = since(3, 1);
@@ -126,28 +126,28 @@ pub const REWRITES: &[Rewrite] = &[
         scenarios: ENVIRONMENTS,
         stock: "type=w;fd=<fd>;cfd=<fd>;",
         ours: "type=w;fd=<fd>;cfd=-1;",
-        versions: between((2, 7), (2, 9)),
+        versions: between((2, 8), (2, 8)),
     },
     Rewrite {
         id: "ends-of-workers",
         scenarios: ENVIRONMENTS_OF_RELOADS,
         stock: "type=w;fd=<fd>;cfd=<fd>;",
         ours: "type=w;fd=<fd>;cfd=-1;",
-        versions: between((2, 7), (2, 9)),
+        versions: between((2, 8), (2, 8)),
     },
     Rewrite {
         id: "no-socket-transfer-for-good",
         scenarios: &["argv_without_socket_transfer"],
         stock: "argv of <master>: <haproxy> -Ws",
         ours: "argv of <master>: <haproxy> -x /dev/null -Ws",
-        versions: FROM_2_5_TO_2_8,
+        versions: FROM_2_5_TO_2_9,
     },
     Rewrite {
         id: "no-socket-transfer-for-good",
         scenarios: &["argv_without_socket_transfer"],
         stock: "-x sockpair@<fd>",
         ours: "-x /dev/null",
-        versions: FROM_2_5_TO_2_8,
+        versions: FROM_2_5_TO_2_9,
     },
     Rewrite {
         id: "no-socket-transfer-for-good",

@@ -97,7 +97,7 @@ fn no_exit_on_failure_with_old_worker() {
         run.reload(Signal::USR2);
         run.note_events();
         Signal::KILL.send(run.worker());
-        if run.version().forgets_no_exit_on_failure() {
+        if run.version().rules().forgets_no_exit_on_failure {
             run.note_exit();
             drop(held);
             return;
@@ -150,7 +150,7 @@ fn dead_worker_is_replaced() {
     let mut run = Run::new(&binary(OURS));
     let mut config = run.config("", "");
     let mut count = 1;
-    if run.version().has_several_workers() {
+    if run.version().rules().has_several_workers {
         // Several of both is too much for HAProxy.
         config = config
             .replace("nbthread 2", "nbthread 1")

@@ -18,7 +18,7 @@ fn follow_argv(run: &mut Run) {
     run.note_environ(master);
     run.note_cmdline(run.worker());
     run.note_environ(run.worker());
-    if run.version().reloads_hard() {
+    if run.version().rules().reloads_hard {
         run.step("hard reload");
         run.reload_over_cli_and_drain("hard-reload");
         run.note_cmdline(master);
@@ -135,7 +135,7 @@ fn limit_of_descriptors() {
                 .map(|pid| procfs::nofile(pid).expect("a living process"));
             let name = run.called(run.worker());
             let limit = format!("limit of {name}");
-            if run.version().counts_descriptors_of_the_table() {
+            if run.version().rules().counts_descriptors_of_the_table {
                 run.note_raw(&limit, format!("{worker:?}"));
             } else {
                 // Stock doesn't count the descriptors of the process table in.

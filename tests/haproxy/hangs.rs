@@ -70,7 +70,7 @@ fn reload_that_hangs() {
     assert!(held.works(), "the old connection is dead");
 
     // By now ours has given up twice.
-    if stock.version().loads_in_the_worker() {
+    if stock.version().rules().loads_in_the_worker {
         stock.write_usual_config();
         let answer = stock.cli().ask("reload");
         assert!(answer.contains("Another reload is still in progress."), "{answer}");
@@ -91,7 +91,7 @@ fn stop_while_a_start_hangs() {
     Signal::TERM.send(run.master());
     let status = run.proxy().wait_exit(PATIENCE);
     run.host.wait_empty(PATIENCE);
-    if run.version().loads_in_the_worker() {
+    if run.version().rules().loads_in_the_worker {
         assert!(status.success(), "{status}");
         assert_eq!(run.notify.count("STOPPING", "1"), 1);
     }
@@ -101,7 +101,7 @@ fn stop_while_a_start_hangs() {
     let hanging = hang(&mut stock);
     Signal::TERM.send(stock.master());
     let status = stock.proxy().wait_exit(PATIENCE);
-    if stock.version().dies_of_term_while_a_worker_starts() {
+    if stock.version().rules().dies_of_term_while_a_worker_starts {
         assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
         assert_eq!(stock.notify.count("STOPPING", "1"), 0);
         assert_ne!(stock.host.processes(), [], "the worker that hangs");

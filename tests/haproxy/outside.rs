@@ -30,11 +30,12 @@ fn start(run: &mut Run, global: &str) {
 fn settle(run: &mut Run, before: &[Pid], success: bool) {
     let (master, version) = (run.master(), run.version());
     run.notify.wait_for("READY", |messages| messages.iter().any(|m| m.has("READY", "1")));
-    let waits = version.executes_itself_to_wait() || !success && !version.loads_in_the_worker();
+    let waits =
+        version.rules().executes_itself_to_wait || !success && !version.rules().loads_in_the_worker;
     wait_until(PATIENCE, "the master to be there for good", || {
         let environ = procfs::environ(master).unwrap_or_default();
         let is_last = environ.iter().any(|(name, _)| name == WAITS) == waits;
-        is_last && (version.holds_signals_back() || master_ready(master))
+        is_last && (version.rules().holds_signals_back || master_ready(master))
     });
     wait_until(PATIENCE, "the workers", || {
         let children = procfs::children(master);
@@ -74,7 +75,7 @@ fn life(run: &mut Run, global: &str, stop: Signal) {
         reload(run, signal, true);
     }
     // Stock that acts on no signal afterwards has nothing to be compared with.
-    if !run.version().holds_signals_back_after_failure() {
+    if !run.version().rules().holds_signals_back_after_failure {
         for signal in [Signal::USR2, Signal::HUP] {
             run.step("refused");
             write_config(run, &format!("{global}\n    no-such-keyword"));
@@ -108,7 +109,7 @@ fn until_stopped_softly() {
 #[test]
 fn with_several_workers() {
     scenario("with_several_workers", |run| {
-        let several = run.version().has_several_workers();
+        let several = run.version().rules().has_several_workers;
         life(run, if several { "    nbproc 3" } else { "" }, Signal::TERM);
     });
 }

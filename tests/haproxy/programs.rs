@@ -15,7 +15,7 @@ fn start_with(run: &mut Run, program: &str) {
 
 /// The usual configuration with a program.
 fn config(run: &Run, global: &str, program: &str) -> String {
-    let leave = match run.version().deprecates_programs() {
+    let leave = match run.version().rules().deprecates_programs {
         true => "    expose-deprecated-directives\n",
         false => "",
     };
@@ -25,7 +25,7 @@ fn config(run: &Run, global: &str, program: &str) -> String {
 /// Where there are none any more, the section is refused.
 fn programs(name: &str, drive: impl Fn(&mut Run)) {
     scenario(name, |run| {
-        if run.version().has_programs() {
+        if run.version().rules().has_programs {
             return drive(run);
         }
         run.write_config(&run.config("", "program helper\n    command /bin/sleep 99999999"));
@@ -77,7 +77,7 @@ fn not_started_anew() {
         start_with(run, "    command /bin/sleep 99999999\n    no option start-on-reload");
         run.wait_executed(SLEEP);
         run.note_events();
-        if run.version().ends_with_a_program_that_is_told_to_leave() {
+        if run.version().rules().ends_with_a_stopped_program {
             run.proxy().signal(Signal::USR2);
             let status = run.proxy().wait_exit(PATIENCE);
             run.note("exit", crate::run::describe(status));
@@ -180,7 +180,7 @@ fn failure_not_tolerated() {
         let program = run.wait_executed(SLEEP);
         run.note_events();
         Signal::KILL.send(program);
-        if !run.version().forgets_no_exit_on_failure() {
+        if !run.version().rules().forgets_no_exit_on_failure {
             run.wait_stderr("Current program");
             run.note_events();
             run.note_request();
@@ -194,7 +194,7 @@ fn failure_not_tolerated() {
 fn as_another_user() {
     programs("as_another_user", |run| {
         let program = "    command /bin/sleep 99999999\n    user nobody\n    group nogroup";
-        if !run.version().has_users_of_programs() {
+        if !run.version().rules().has_users_of_programs {
             run.write_config(&run.config("", &format!("program helper\n{program}")));
             let launch = run.launch(&["-Ws", "-S", &run.master_socket()]);
             run.spawn(launch);

@@ -122,7 +122,7 @@ fn config_missing() {
         run.note_events();
         let path = run.host.path("haproxy.cfg");
         std::fs::remove_file(path).expect("the configuration file was written");
-        if run.version().ends_without_configuration() {
+        if run.version().rules().ends_without_configuration {
             Signal::USR2.send(run.master());
             run.note_exit();
             return;
@@ -191,7 +191,7 @@ fn under_http_load() {
         let report = load.stop();
         let is_reset = |reason: &String| reason.contains("kept-alive request: Connection reset");
         let resets = report.reasons.iter().filter(|reason| is_reset(reason)).count() as u64;
-        if !run.version().resets_idle_connections() || report.failures != resets {
+        if !run.version().rules().resets_idle_connections || report.failures != resets {
             report.assert_clean();
         }
         run.note("failures", 0);
@@ -214,7 +214,7 @@ fn under_tcp_load() {
         let report = load.stop();
         report.assert_clean();
         run.note("failures", report.failures);
-        if !run.version().misses_the_end_of_connections() {
+        if !run.version().rules().misses_the_end_of_connections {
             run.wait_old_workers(0);
             run.note_cli("show proc");
         }

@@ -79,7 +79,7 @@ impl Run {
         let version = version(binary);
         let is_stock = std::env::var_os(STOCK).is_some_and(|stock| stock == *binary);
         let nudger =
-            (is_stock && version.sleeps_over_signals()).then(|| Nudger::start(&host, binary));
+            (is_stock && version.rules().sleeps_over_signals).then(|| Nudger::start(&host, binary));
         Run {
             binary: binary.to_owned(),
             version,
@@ -109,11 +109,11 @@ impl Run {
     /// to its end.
     pub fn config(&self, global: &str, sections: &str) -> String {
         // Up to 2.4 a new worker gets the listeners of the old one by its stats socket.
-        let listeners = match self.version.takes_listeners_by_stats_socket() {
+        let listeners = match self.version.rules().takes_listeners_by_stats_socket {
             true => " expose-fd listeners",
             false => "",
         };
-        let (lua, answer) = if self.version.answers_by_itself() {
+        let (lua, answer) = if self.version.rules().answers_by_itself {
             let body = "return status 200 content-type text/plain lf-string \"%pid\"";
             (String::new(), body)
         } else {
@@ -126,8 +126,8 @@ impl Run {
              frontend web\n    mode http\n    bind {http}\n    \
              http-request {answer}\n\
              listen line\n    mode tcp\n    bind {tcp}\n    server echo {echo}\n{sections}\n",
-            threads = if self.version.leaves_threads_asleep() { 1 } else { 2 },
-            legacy = match self.version.services_hang_in_htx() {
+            threads = if self.version.rules().leaves_threads_asleep { 1 } else { 2 },
+            legacy = match self.version.rules().services_hang_in_htx {
                 true => "    no option http-use-htx\n",
                 false => "",
             },
@@ -213,7 +213,7 @@ impl Run {
                 return Some(false);
             }
             let cli = self.cli().within(Duration::from_secs(2));
-            if self.version.tells_when_worker_is_ready() {
+            if self.version.rules().answers_when_worker_is_ready {
                 cli.try_ask("_loadstatus").ok()?;
             }
             let answer = master_ready(self.master).then(|| cli.try_ask("show proc").ok())??;
@@ -306,10 +306,11 @@ impl Run {
         let version = self.version;
         let ready = || {
             // It answers when the worker has said READY, or is gone.
-            let asked = version.tells_when_worker_is_ready().then(|| cli.try_ask("_loadstatus"));
+            let asked =
+                version.rules().answers_when_worker_is_ready.then(|| cli.try_ask("_loadstatus"));
             let status = asked.transpose().ok()?.unwrap_or_default();
             let deaf =
-                version.holds_signals_back_after_failure() && status.starts_with("Success=0");
+                version.rules().holds_signals_back_after_failure && status.starts_with("Success=0");
             (deaf || master_ready(master)).then_some(())
         };
         let settled = try_wait_for(PATIENCE, || {
@@ -321,7 +322,7 @@ impl Run {
             ready()
         });
         assert!(settled.is_some(), "master {master} did not settle after {reloads} reloads");
-        if self.version.is_ready_before_its_worker() {
+        if self.version.rules().is_ready_before_its_worker {
             // Up to 2.4 the master is there before its worker, which loses a soft stop that
             // comes before it serves. Where it doesn't, the scenario will say so.
             let _ = http::get(self.http.addr(), "/", Duration::from_secs(2));
@@ -345,7 +346,7 @@ impl Run {
     #[track_caller]
     pub fn reload(&mut self, signal: Signal) {
         self.reloads += 1;
-        if self.version.holds_signals_back_after_failure() && !master_ready(self.master) {
+        if self.version.rules().holds_signals_back_after_failure && !master_ready(self.master) {
             // Stock acts on none after a failed reload, but on its CLI.
             self.cli().ask("reload");
         } else {
@@ -391,7 +392,7 @@ impl Run {
     #[track_caller]
     pub fn rows(&self) -> Vec<Row> {
         let mut rows = rows(&self.cli().ask("show proc"));
-        if self.version.calls_worker_in_service_old() {
+        if self.version.rules().calls_worker_in_service_old {
             in_service_again(&mut rows);
         }
         rows
@@ -424,7 +425,7 @@ impl Run {
     pub fn hold(&self) -> Held {
         let stream = TcpStream::connect(self.tcp.addr()).expect("connect to the tcp frontend");
         stream.set_read_timeout(Some(PATIENCE)).expect("set_read_timeout");
-        let resets = self.version.misses_the_end_of_connections();
+        let resets = self.version.rules().misses_the_end_of_connections;
         let mut held = Held { stream: BufReader::new(stream), resets };
         assert!(held.works(), "a fresh connection does not echo");
         held
@@ -591,7 +592,7 @@ impl Run {
     #[track_caller]
     pub fn note_environ(&mut self, pid: Pid) {
         let mut environ = procfs::environ(pid).expect("a living process");
-        if self.version.cuts_up_its_environment() {
+        if self.version.rules().cuts_up_its_environment {
             put_table_together(&mut environ);
         }
         let mut entries: Vec<String> = environ
@@ -747,7 +748,7 @@ impl Run {
 
     /// The same of a table that the first image is given.
     pub fn count_reloads_of_the_table(&mut self, handed_over: u32) {
-        let on_reading = u32::from(self.version.counts_reloads_on_reading());
+        let on_reading = u32::from(self.version.rules().counts_reloads_on_reading);
         self.count_reloads(handed_over + on_reading);
     }
 
@@ -756,7 +757,7 @@ impl Run {
     pub fn assert_failed(&self, count: usize) {
         let table = self.cli().ask("show proc");
         let shown = table.contains(&format!("[failed: {count}]"));
-        assert_eq!(shown, self.version.shows_failed_reloads(), "{count} of {table}");
+        assert_eq!(shown, self.version.rules().shows_failed_reloads, "{count} of {table}");
     }
 
     pub fn into_transcript(self) -> Vec<String> {

@@ -77,7 +77,7 @@ fn check_only() {
                 });
                 let status = check.try_exit().expect("it has ended");
                 run.note("exit", crate::run::describe(status));
-                if !(run.version().goes_into_background_first() && mode.contains(&"-D")) {
+                if !(run.version().rules().goes_into_background_first && mode.contains(&"-D")) {
                     run.note("children seen", children);
                 }
                 run.note("says it has forked", check.stderr().contains("forked"));
@@ -97,13 +97,13 @@ fn without_master_cli() {
         let launch = run.launch(&["-W"]);
         run.spawn(launch);
         let master = run.master();
-        let waits = run.version().executes_itself_to_wait();
+        let waits = run.version().rules().executes_itself_to_wait;
         wait_until(PATIENCE, "the master to be there for good", || {
             let env = procfs::environ(master).unwrap_or_default();
             let anew = env.iter().any(|(name, _)| name == "HAPROXY_MWORKER_REEXEC");
             signal::master_ready(master) && anew == waits
         });
-        if run.version().tells_when_worker_is_ready() {
+        if run.version().rules().answers_when_worker_is_ready {
             run.wait_stderr("Loading success");
         }
         run.note_cmdline(master);
@@ -125,7 +125,7 @@ fn master_socket_without_master() {
         run.write_usual_config();
         let launch = run.launch(&["-S", &run.master_socket()]);
         run.spawn(launch);
-        if !run.version().refuses_cli_without_master() {
+        if !run.version().rules().refuses_cli_without_master {
             // It is a warning, and the proxy serves.
             let pid = run.master();
             wait_until(PATIENCE, "a proxy that listens", || crate::run::listens(pid));
@@ -143,12 +143,12 @@ fn mode_from_config() {
     scenario("mode_from_config", |run| {
         run.write_config(&run.config("    master-worker", ""));
         let launch = run.launch(&["-S", &run.master_socket()]);
-        if run.version().wants_mode_for_cli() {
+        if run.version().rules().needs_mode_for_cli {
             run.spawn(launch);
             run.note_exit();
             let launch = run.launch(&[]);
             run.respawn(launch);
-            if run.version().has_mode_in_config() {
+            if run.version().rules().has_mode_in_config {
                 run.wait_stderr("Loading success");
                 run.note_request();
                 run.proxy().signal(mworker_kit::Signal::TERM);
@@ -180,7 +180,7 @@ fn malformed_process_table() {
             "|type=e;fd=-1;cfd=-1;pid=5000002;reloads=1;failedreloads=0;timestamp=1;id=x;version=",
         ] {
             start_with_table(run, table);
-            if run.version().wants_row_of_master() {
+            if run.version().rules().needs_row_of_master {
                 start_with_table(run, &format!("{MASTER}|{table}"));
             }
         }
@@ -198,7 +198,7 @@ fn process_table_without_rows() {
         run.write_usual_config();
         for table in ["garbage", "|||;;;==="] {
             start_with_table(run, table);
-            if run.version().wants_row_of_master() {
+            if run.version().rules().needs_row_of_master {
                 start_with_table(run, &format!("{MASTER}|{table}"));
             }
         }
@@ -233,7 +233,7 @@ fn process_table_without_descriptors() {
             "|type=w;fd=-1;cfd=-1;pid=5000003;reloads=2;failedreloads=0;timestamp=1;id=;version=0",
         ] {
             run.step(&format!("HAPROXY_PROCESSES={table}"));
-            let table = match run.version().wants_row_of_master() {
+            let table = match run.version().rules().needs_row_of_master {
                 true => format!("{MASTER}{table}"),
                 false => table.to_owned(),
             };

@@ -111,7 +111,7 @@ fn soft_stop_then_reload() {
         let held = begin_soft_stop(run);
         let before = run.proxy().stderr().len();
         run.proxy().signal(Signal::USR2);
-        let done = match run.version().tells_of_success() {
+        let done = match run.version().rules().logs_success {
             true => "Loading success",
             false => "New worker",
         };

@@ -48,7 +48,9 @@ impl Binary {
 
     fn named_by(variable: &str, kind: Kind) -> Binary {
         let Some(path) = std::env::var_os(variable).map(PathBuf::from) else {
-            panic!("{variable} is not set: run `make test-migration`, which builds it and sets it");
+            panic!(
+                "{variable} is not set: run `make test T=migration`, which builds it and sets it"
+            );
         };
         let output = Command::new(&path).arg("-vv").output();
         let output = output.unwrap_or_else(|err| panic!("{variable}: {}: {err}", path.display()));

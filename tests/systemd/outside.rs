@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use mworker_kit::{TempDir, try_wait_for};
+use mworker_kit::{TempDir, need, try_wait_for};
 
 use crate::inside::{self, Event};
 use crate::tree;
@@ -19,6 +20,14 @@ pub fn main() -> ExitCode {
     let chosen = inside::chosen(&wanted);
     if std::env::args().any(|argument| argument == "--list") {
         chosen.iter().for_each(|scenario| println!("{}: test", scenario.full_name()));
+        return ExitCode::SUCCESS;
+    }
+    let proxies = ["MWORKER_HAPROXY_STOCK", "MWORKER_HAPROXY_OURS", "MWORKER_EXAMPLE_PROXY"];
+    need::variables_or_exit(&proxies, "a built HAProxy and example proxy", "systemd");
+    let is_root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    if !need::found(is_root, "root", "systemd")
+        || !need::programs(&["systemd-nspawn", "openssl"], "systemd")
+    {
         return ExitCode::SUCCESS;
     }
     let lower = std::env::var_os("MWORKER_SYSTEMD_ROOT").map_or("/".into(), PathBuf::from);

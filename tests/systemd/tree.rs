@@ -14,7 +14,7 @@ fn binary(variable: &str) -> PathBuf {
     match path {
         Some(path) if path.is_absolute() && path.is_file() => path,
         other => panic!(
-            "{variable} is {other:?}, not the absolute path of a program; `make test-systemd` \
+            "{variable} is {other:?}, not the absolute path of a program; `make test T=systemd` \
              builds it and runs these tests"
         ),
     }

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,8 +23,14 @@ pub const MARKER: &str = "MWORKER_TEST_ID";
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
+/// The variable that keeps the scene of a failed test: see [`Host`].
+pub const KEEP: &str = "MWORKER_TEST_KEEP";
+
 /// A folder, a marker and the processes that carry it. Cheap to clone: clones are the same
 /// host. All processes die when the last clone, or a [`Proxy`] of it, is dropped.
+///
+/// With [`KEEP`] set, a test that panics stops the processes of its hosts on the spot, before
+/// anything is dropped, and leaves them: a debugger finds them as they were.
 #[derive(Clone, Debug)]
 pub struct Host {
     place: Arc<Place>,
@@ -36,6 +42,8 @@ struct Place {
     marker: String,
     /// Sessions of the processes seen. A zombie shows no environment, but its session.
     sessions: Mutex<BTreeSet<Pid>>,
+    /// Its test has failed, and somebody wants to look at its processes.
+    kept: AtomicBool,
 }
 
 impl Host {
@@ -44,8 +52,11 @@ impl Host {
         sys::adopt_orphans();
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let marker = format!("{}-{number}", process::id());
-        let place = Place { dir: TempDir::new(), marker, sessions: Mutex::default() };
-        Host { place: Arc::new(place) }
+        let place =
+            Place { dir: TempDir::new(), marker, sessions: Mutex::default(), kept: false.into() };
+        let place = Arc::new(place);
+        keep::on_panic(&place);
+        Host { place }
     }
 
     /// Its folder.
@@ -143,6 +154,9 @@ impl Place {
     }
 
     fn kill_all(&self) {
+        if self.kept.load(Ordering::Relaxed) {
+            return;
+        }
         // Again and again: one may have forked while the others were being killed.
         let gone = try_wait_for(PATIENCE, || {
             let left = self.processes();
@@ -343,12 +357,68 @@ impl Drop for Proxy {
             eprintln!("--- stderr of process {}:\n{}---", self.pid, self.stderr());
         }
         self.host.kill_all();
-        if self.exit.is_none() {
+        if self.exit.is_none() && !self.host.place.kept.load(Ordering::Relaxed) {
             try_wait_for(PATIENCE, || match sys::reap(self.pid) {
                 Reaped::Running => None,
                 _ => Some(()),
             });
         }
+    }
+}
+
+/// What a test that fails does to its hosts if [`KEEP`] is set.
+mod keep {
+    use super::{KEEP, Place, Signal, procfs};
+    use std::cell::RefCell;
+    use std::sync::atomic::Ordering;
+    use std::sync::{Arc, Once, Weak};
+    use std::{env, panic};
+
+    thread_local! {
+        static HOSTS: RefCell<Vec<Weak<Place>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Makes a panic of this thread keep the host.
+    pub fn on_panic(place: &Arc<Place>) {
+        static ONCE: Once = Once::new();
+        if env::var_os(KEEP).is_none_or(|value| value.is_empty()) {
+            return;
+        }
+        HOSTS.with_borrow_mut(|hosts| hosts.push(Arc::downgrade(place)));
+        ONCE.call_once(|| {
+            let usual = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                usual(info);
+                let hosts = HOSTS.take();
+                hosts.iter().filter_map(Weak::upgrade).for_each(|place| keep(&place));
+            }));
+        });
+    }
+
+    /// Stops all processes of a host, and says how to look at them and how to be rid of them.
+    pub(super) fn keep(place: &Place) {
+        place.kept.store(true, Ordering::Relaxed);
+        // Again and again: one may have forked while the others were being stopped.
+        let mut stopped = Vec::new();
+        loop {
+            let running: Vec<_> =
+                place.processes().into_iter().filter(|pid| !stopped.contains(pid)).collect();
+            if running.is_empty() {
+                break;
+            }
+            for pid in running {
+                let _ = Signal::STOP.try_send(pid);
+                stopped.push(pid);
+            }
+        }
+        eprintln!("kept: {}", place.dir.path().display());
+        for pid in &stopped {
+            let cmdline = procfs::cmdline(*pid).unwrap_or_default().join(" ");
+            eprintln!("kept, stopped: {pid} {cmdline}");
+        }
+        let pids: Vec<String> = stopped.iter().map(ToString::to_string).collect();
+        let pids = pids.join(" ");
+        eprintln!("look: gdb -p PID. Go on: kill -CONT {pids}. Be rid of them: kill -KILL {pids}");
     }
 }
 
@@ -388,6 +458,21 @@ mod tests {
         assert_eq!(procfs::descriptors(sleeper.pid()).unwrap().len(), 3);
         sleeper.signal(Signal::KILL);
         sleeper.wait_exit(PATIENCE);
+    }
+
+    #[test]
+    fn kept_processes_are_stopped_and_left() {
+        let host = Host::new();
+        let proxy = sh(&host, "sleep 1000 & wait");
+        wait_until(PATIENCE, "both to be executed", || host.processes().len() == 2);
+        keep::keep(&host.place);
+        host.kill_all();
+        let left = host.processes();
+        let stopped = |pid: &Pid| procfs::stat(*pid).is_ok_and(|stat| stat.state == 'T');
+        wait_until(PATIENCE, "both to be stopped", || left.iter().all(stopped));
+        assert_eq!(left.len(), 2);
+        host.place.kept.store(false, Ordering::Relaxed);
+        drop(proxy);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod deadline;
 pub mod host;
 pub mod http;
 pub mod load;
+pub mod need;
 pub mod notify;
 pub mod ports;
 pub mod procfs;

@@ -27,7 +27,9 @@ impl Kind {
         };
         match env::var_os(name).map(PathBuf::from) {
             Some(path) if path.is_absolute() && path.is_file() => path,
-            other => panic!("{name} is {other:?}, not an absolute path; `make test` sets it"),
+            other => panic!(
+                "{name} is {other:?}, not an absolute path; `make test T=mworkerctl` sets it"
+            ),
         }
     }
 }

@@ -21,3 +21,8 @@ mod scene;
 mod success;
 #[path = "mworkerctl/waiting.rs"]
 mod waiting;
+
+mworker_kit::needs! {
+    "MWORKER_HAPROXY_STOCK" "MWORKER_HAPROXY_OURS" "MWORKER_EXAMPLE_PROXY"
+        => "a built HAProxy and example proxy", "mworkerctl"
+}
