@@ -257,7 +257,7 @@ impl sys::master::Host<NonNull<Row>> for CHost {
     fn unblock(&self) {
         // Up to 3.0 HAProxy's own loop decides; native signals are read from a
         // descriptor and stay held back.
-        if self.generation.is_native() || !self.generation.has_ready_handshake() {
+        if self.generation.native || !self.generation.ready_handshake {
             return;
         }
         match self.host.defer {

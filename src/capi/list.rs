@@ -109,8 +109,8 @@ pub enum Layout {
 
 impl Layout {
     /// That of a generation's rows.
-    pub const fn of(generation: Generation) -> Self {
-        if generation.has_relative_pids() { Self::UpTo24 } else { Self::Since26 }
+    pub fn of(generation: Generation) -> Self {
+        if generation.relative_pids { Self::UpTo24 } else { Self::Since26 }
     }
 }
 

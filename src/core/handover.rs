@@ -166,7 +166,7 @@ pub fn read<T: Table>(
         });
         match row {
             Ok(mut row) => {
-                if row.uncounted || generation.counts_reloads_on_reading() {
+                if row.uncounted || generation.counts_reloads_on_reading {
                     row.process.reloads = row.process.reloads.saturating_add(1);
                 }
                 row.process.relative_pid = relative_pid(&row.process, generation);
@@ -180,7 +180,7 @@ pub fn read<T: Table>(
             }
         }
     }
-    if generation.sorts_table() {
+    if generation.sorts_table {
         // Stable, and linear where the rows come in order, as they do.
         rows.sort_by_key(|r| r.process.reloads);
     }
@@ -193,7 +193,7 @@ pub fn read<T: Table>(
 
 /// Later masters have one worker at a time, and no number for it.
 fn relative_pid(process: &Process, generation: Generation) -> i32 {
-    if generation.has_relative_pids() && process.is(options::WORKER) {
+    if generation.relative_pids && process.is(options::WORKER) {
         process.relative_pid.max(1)
     } else {
         0
@@ -202,7 +202,7 @@ fn relative_pid(process: &Process, generation: Generation) -> i32 {
 
 /// Sets LEAVING on the children that a newer worker has replaced, or will.
 fn mark_leaving<T: Table>(table: &mut T, generation: Generation) {
-    let rule = generation.leaving_rule();
+    let rule = generation.leaving;
     let newest =
         table.rows().filter(|(_, p)| p.pid > 0).map(|(_, p)| p.reloads).min().unwrap_or_default();
     table.for_each(|p| {
@@ -225,7 +225,7 @@ pub fn take_useless_pair<T: Table>(table: &mut T, generation: Generation) -> Vec
     let Some(row) = table.master() else { return Vec::new() };
     let mut process = table.load(row);
     let whole = process.ipc_fd.iter().all(|fd| *fd >= 0);
-    if whole && generation.hands_over_both_ends() {
+    if whole && generation.passes_on_both_ends {
         return Vec::new();
     }
     let left = std::mem::replace(&mut process.ipc_fd, [-1, -1]);
@@ -244,7 +244,7 @@ pub fn write<T: Table>(table: &T, generation: Generation) -> Result<Vec<u8>, Out
         let (id, version) = (table.id(row), table.version(row));
         let room = id.len().saturating_add(version.len()).saturating_add(160);
         text.try_reserve(room).map_err(|_| OutOfMemory)?;
-        write_row(&mut text, &p, id, version, generation.row_format());
+        write_row(&mut text, &p, id, version, generation.row_format);
     }
     Ok(text)
 }
@@ -308,7 +308,7 @@ fn write_row(out: &mut Vec<u8>, p: &Process, id: &[u8], version: &[u8], format: 
         let _ = out.write_fmt(args);
     };
     field(format_args!("|type={};fd={}", p.letter(), p.ipc_fd[0]));
-    if format == RowFormat::V2_8 {
+    if format == RowFormat::V2_7 {
         field(format_args!(";cfd={}", p.ipc_fd[1]));
     }
     field(format_args!(";pid={}", p.pid));
@@ -316,7 +316,7 @@ fn write_row(out: &mut Vec<u8>, p: &Process, id: &[u8], version: &[u8], format: 
         field(format_args!(";rpid={}", p.relative_pid));
     }
     field(format_args!(";reloads={}", p.reloads));
-    if matches!(format, RowFormat::V2_6 | RowFormat::V2_8) {
+    if matches!(format, RowFormat::V2_5 | RowFormat::V2_7) {
         field(format_args!(";failedreloads={}", p.failed_reloads));
     }
     field(format_args!(";timestamp={}", p.timestamp));

@@ -49,7 +49,7 @@ mod text {
         /// The datagram, as `generation` writes it.
         pub fn datagram(&self, generation: Generation) -> String {
             use NotifyState as S;
-            let status = |text| generation.notifies_status().then_some(S::Status(text));
+            let status = |text| generation.notifies_status.then_some(S::Status(text));
             match self {
                 Self::Ready { pid } => {
                     let pid = S::MainPid(pid.get().unsigned_abs());
@@ -57,7 +57,7 @@ mod text {
                 }
                 Self::Reloading { monotonic_usec } => {
                     let usec = generation
-                        .notifies_monotonic()
+                        .notifies_monotonic
                         .then_some(S::MonotonicUsec(i128::from(*monotonic_usec)));
                     lines([Some(S::Reloading), status("Reloading Configuration."), usec])
                 }

@@ -53,9 +53,9 @@ const NOBODY: &[u8] = b"";
 /// one ever reads or takes away.
 pub fn foreign(generation: Generation) -> impl Iterator<Item = &'static str> + Clone {
     [
-        (WAIT_ONLY, generation.has_ready_handshake()),
-        (LOAD_SUCCESS, !generation.hands_over_load_status()),
-        (START_LOG, !generation.hands_over_start_log()),
+        (WAIT_ONLY, generation.ready_handshake),
+        (LOAD_SUCCESS, !generation.passes_on_load_status),
+        (START_LOG, !generation.passes_on_load_status),
     ]
     .into_iter()
     .filter_map(|(name, foreign)| foreign.then_some(name))
@@ -170,7 +170,7 @@ pub fn plan<T: Table>(
     let mut left_out = None;
     let mut processes = request.processes;
     let beside;
-    if !generation.hands_over_table() {
+    if !generation.passes_on_table {
         let serving = table.rows().filter(|(_, p)| p.is_in_service()).count();
         record.serving = u32::try_from(serving).ok();
         let master = table.master().map(|row| table.load(row).reloads);
@@ -198,7 +198,7 @@ pub fn descriptors<T: Table>(table: &T, generation: Generation) -> Vec<i32> {
 }
 
 fn descriptors_of(rows: impl Iterator<Item = Process>, generation: Generation) -> Vec<i32> {
-    let ends = if generation.hands_over_both_ends() { 2 } else { 1 };
+    let ends = if generation.passes_on_both_ends { 2 } else { 1 };
     rows.filter(|p| p.pid > 0)
         .flat_map(|p| p.ipc_fd.into_iter().take(ends))
         .filter(|fd| *fd >= 0)
@@ -255,7 +255,7 @@ fn pids_to_tell<T: Table>(
         .rows()
         .filter_map(|(_, p)| Some((p.reloads, p.target()?, p.is_in_service())))
         .collect();
-    if !generation.hands_over_table() {
+    if !generation.passes_on_table {
         targets.sort_by_key(|(_, _, serves)| !serves);
     }
     targets
@@ -268,7 +268,7 @@ fn pids_to_tell<T: Table>(
 
 /// Who waits has a table that names everybody.
 fn names_nobody(generation: Generation, kind: ExecKind) -> bool {
-    kind == ExecKind::Wait && generation.hands_over_table()
+    kind == ExecKind::Wait && generation.passes_on_table
 }
 
 /// What a load that takes longer than `timeout` microseconds ends with, planned
@@ -286,14 +286,14 @@ pub fn overdue_load(
     timeout: u64,
     now: i64,
 ) -> Result<Option<(PlainTable, Record)>, OutOfMemory> {
-    if generation.has_ready_handshake() {
+    if generation.ready_handshake {
         return Ok(None);
     }
     let mut table = PlainTable::default();
     handover::read(text, generation, &mut table)?;
     table.for_each(|p| {
         p.failed_reloads = p.failed_reloads.saturating_add(1);
-        if generation.counts_reloads_on_reading() {
+        if generation.counts_reloads_on_reading {
             // The image that waits counts as well.
             p.reloads = p.reloads.saturating_sub(1);
         }
@@ -337,7 +337,7 @@ fn next_argv<T: Table>(
     };
     // Right after the program, in case there is a "--".
     let mut argv = vec![program];
-    let asks = generation.asks_worker_for_listeners();
+    let asks = generation.asks_worker_for_listeners;
     let mut listeners_from =
         request.listeners_from.filter(|from| !asks || *from == NO_LISTENERS).map(<[u8]>::to_vec);
     if !names_nobody(generation, request.kind) {
@@ -392,12 +392,12 @@ fn next_environment(
     set(REEXEC, b"1");
     if request.kind == ExecKind::Wait {
         set(WAIT_ONLY, b"1");
-        if let Some(success) = request.load_status.filter(|_| generation.hands_over_load_status()) {
+        if let Some(success) = request.load_status.filter(|_| generation.passes_on_load_status) {
             set(LOAD_SUCCESS, if success { b"1" } else { b"0" });
         }
     }
     set(STATE, record.write(processes).as_bytes());
-    if generation.hands_over_table() {
+    if generation.passes_on_table {
         set(PROCESSES, processes);
     }
     environment

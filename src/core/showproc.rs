@@ -82,7 +82,7 @@ pub fn text<T: Table>(table: &T, generation: Generation, request: &Request<'_>) 
     }
     // From 3.1 on there is a title only where something stands below it. A newer master may
     // have taken programs over from an older one.
-    let always = generation.has_programs() && !generation.has_ready_handshake();
+    let always = generation.programs && !generation.ready_handshake;
     if always || children(options::PROGRAM, false).next().is_some() {
         page.title("programs");
         for (row, p) in children(options::PROGRAM, false) {
@@ -116,7 +116,7 @@ impl Page<'_> {
         let columns = ["<type>", relative, "<reloads>", "<uptime>", "<version>"];
         self.line("#", 14, "<PID>", columns, descriptors);
 
-        let reloads = if self.generation.shows_failed_reloads() {
+        let reloads = if self.generation.shows_failed_reloads {
             format!("{} [failed: {}]", master.reloads, master.failed_reloads)
         } else {
             master.reloads.to_string()
@@ -156,7 +156,7 @@ impl Page<'_> {
         // Writing into a String can't fail.
         let out = &mut self.out;
         let _ = write!(out, "{mark}{pid:<width$} {kind:<15} ");
-        if self.generation.has_relative_pids() {
+        if self.generation.relative_pids {
             let _ = write!(out, "{relative:<15} ");
         }
         let _ = write!(out, "{reloads:<15} {uptime:<15} {version:<15}");

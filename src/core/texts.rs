@@ -30,21 +30,21 @@ impl Named {
         let Self { pid, relative, words } = self;
         match words {
             Words::V1_8 => format!("{kind} {pid} left with exit code {}", end.code),
-            Words::V2_0 => {
+            Words::V1_9 => {
                 format!("{kind} #{relative} ({pid}) exited with code {} ({})", end.code, end.reason)
             }
-            Words::V2_6 => format!("{kind} ({pid}) exited with code {} ({})", end.code, end.reason),
+            Words::V2_5 => format!("{kind} ({pid}) exited with code {} ({})", end.code, end.reason),
         }
     }
 }
 
 pub(super) fn reloading(product: &str, hard: bool, words: Words) -> (Level, String) {
     match words {
-        Words::V2_6 => {
+        Words::V2_5 => {
             let hard = if hard { " (hard-reload)" } else { "" };
             (Level::Notice, format!("Reloading {product}{hard}"))
         }
-        Words::V1_8 | Words::V2_0 => (Level::Warning, REEXECUTING.to_owned()),
+        Words::V1_8 | Words::V1_9 => (Level::Warning, REEXECUTING.to_owned()),
     }
 }
 
@@ -53,8 +53,8 @@ const REEXECUTING: &str = "Reexecuting Master process";
 /// The new configuration is refused, and the next image waits.
 pub(super) const fn load_failure(words: Words) -> &'static [&'static str] {
     match words {
-        Words::V2_6 => &["Loading failure!"],
-        Words::V1_8 | Words::V2_0 => &["Reexecuting Master process in waitpid mode", REEXECUTING],
+        Words::V2_5 => &["Loading failure!"],
+        Words::V1_8 | Words::V1_9 => &["Reexecuting Master process in waitpid mode", REEXECUTING],
     }
 }
 
@@ -64,7 +64,7 @@ pub(super) const LOAD_SUCCESS: &str = "Loading success.";
 pub(super) const fn exit_on_failure(words: Words) -> &'static str {
     match words {
         Words::V1_8 => "exit-on-failure: killing every workers with SIGTERM",
-        Words::V2_0 | Words::V2_6 => "exit-on-failure: killing every processes with SIGTERM",
+        Words::V1_9 | Words::V2_5 => "exit-on-failure: killing every processes with SIGTERM",
     }
 }
 

@@ -57,7 +57,7 @@ impl Trial {
         argv: &[Vec<u8>],
         arguments: Option<&[Vec<u8>]>,
     ) -> Option<Self> {
-        if generation.is_native() {
+        if generation.native {
             arguments.map(|arguments| Self::of_host(argv, arguments))
         } else {
             Some(Self::of_haproxy(argv))

@@ -67,7 +67,7 @@ impl World {
         }
         // Who re-executes to wait enters the loop when that fails, or isn't done.
         let loads = matches!(event, Move::Forks | Move::ExecFails);
-        let stays = self.phase == Phase::Running && !self.generation.has_ready_handshake();
+        let stays = self.phase == Phase::Running && !self.generation.ready_handshake;
         let wait_failed = matches!(phase, Phase::Execing(_)) && phase == wait();
         if stays && loads && (phase == Phase::Loading || wait_failed) {
             self.enter_loop()?;
@@ -83,13 +83,13 @@ impl World {
             Move::Signal(signal) => Event::Signal(signal),
             Move::Reload(hardness) => Event::Reload(hardness),
             Move::Forks => {
-                if !self.generation.has_ready_handshake() {
+                if !self.generation.ready_handshake {
                     self.life.step(&mut self.table, Event::EnforceMaxReloads, now, out);
                 }
                 let pid = self.fork_configured()?;
                 let pid = Pid::new(pid).expect("above 0");
                 self.life.step(&mut self.table, Event::Forked { pid }, now, out);
-                if self.generation.has_ready_handshake() {
+                if self.generation.ready_handshake {
                     return Ok(());
                 }
                 self.tell_old_children(pid.get())?;
@@ -142,7 +142,7 @@ impl World {
     }
 
     fn notify(&mut self, notice: &Notice) -> Verdict {
-        let repeats_ready = !self.generation.has_ready_handshake();
+        let repeats_ready = !self.generation.ready_handshake;
         self.systemd.receive(notice, repeats_ready, self.ledger.loads_unasked)
     }
 

@@ -36,14 +36,14 @@ impl World {
         })?;
         let mut after: Vec<i32> = table.rows().map(|(_, p)| p.pid).collect();
         // The newest sort by reloads.
-        if generation.sorts_table() {
+        if generation.sorts_table {
             after.sort_by_key(|pid| before.iter().position(|p| p == pid));
         }
         hold(before == after, "every_row_is_taken_over", || format!("{before:?}, {after:?}"))?;
 
         // Replaced meanwhile by one that knows no waiting, it loads again.
-        let waits = kind == ExecKind::Wait && !generation.has_ready_handshake();
-        self.ledger.survives_exec(kind, self.generation.row_format(), waits);
+        let waits = kind == ExecKind::Wait && !generation.ready_handshake;
+        self.ledger.survives_exec(kind, self.generation.row_format, waits);
         self.generation = generation;
         self.table = table;
         self.hardness = if line.hard { Hardness::Hard } else { Hardness::Soft };
@@ -95,7 +95,7 @@ impl World {
 
         let mut keep = plan.keep.clone();
         // Who is told of one end only couldn't close the other.
-        let ends = if self.generation.row_format() == RowFormat::V2_8 { 2 } else { 1 };
+        let ends = if self.generation.row_format == RowFormat::V2_7 { 2 } else { 1 };
         let mut due: Vec<i32> = self
             .table
             .rows()
@@ -115,7 +115,7 @@ impl World {
                 .ledger
                 .in_service
                 .and_then(|pid| self.row_of(pid))
-                .filter(|_| self.generation.asks_worker_for_listeners())
+                .filter(|_| self.generation.asks_worker_for_listeners)
                 .map(|(_, p)| format!("sockpair@{}", p.ipc_fd[0]).into_bytes());
             // With nobody in service, one that still drains may be asked.
             let right = from.is_none() || line.listeners_from == from;

@@ -173,7 +173,7 @@ impl Ledger {
 
     /// Who re-executes to wait has no more to say about its worker.
     fn forked(&mut self, world: &World, clock: u64, expected: &mut Expected) {
-        if world.generation.has_ready_handshake() {
+        if world.generation.ready_handshake {
             self.start_begins(clock);
         } else {
             let unborn = world.table.find(|p| p.is(options::WORKER) && p.pid == -1);
@@ -189,10 +189,10 @@ impl Ledger {
         self.start_ends();
         self.loaded = Some(true);
         self.failed = 0;
-        if world.generation.has_ready_handshake() {
+        if world.generation.ready_handshake {
             expected.answers.push(true);
             self.begin(expected);
-        } else if world.generation.waits_after_success() {
+        } else if world.generation.waits_after_success {
             expected.exec = Some(ExecKind::Wait);
         }
     }
@@ -202,7 +202,7 @@ impl Ledger {
         expected.released = unborn.map(|(row, _)| (row, Gone::Unborn)).collect();
         if self.nobody_serves() {
             expected.exit = Some(1);
-        } else if world.generation.has_ready_handshake() {
+        } else if world.generation.ready_handshake {
             self.new_worker_failed(expected);
         } else {
             self.reload_failed();
@@ -270,7 +270,7 @@ impl Ledger {
         // Left by itself, or was told to by SIGINT or SIGTERM.
         if ![0, 130, 143].contains(&code) {
             if process.is(options::WORKER) {
-                if world.generation.tells_of_a_bug() {
+                if world.generation.logs_bug {
                     expected.crashed.push(row);
                 }
                 if self.restarts_for(world, code, clock, expected) {

@@ -55,7 +55,7 @@ pub fn moves(world: &World, may_upgrade: impl Fn(ExecKind) -> bool) -> Vec<Move>
         Phase::Loading => {
             moves.extend([Move::Forks, Move::Refuses]);
             // Those who re-execute to wait are deaf until they do.
-            if world.generation.has_ready_handshake() {
+            if world.generation.ready_handshake {
                 signals(world, &mut moves);
             }
             ends(world, &mut moves);
@@ -91,13 +91,13 @@ fn ends(world: &World, moves: &mut Vec<Move>) {
 }
 
 fn readies(world: &World, moves: &mut Vec<Move>) {
-    if !world.generation.has_ready_handshake() {
+    if !world.generation.ready_handshake {
         return;
     }
     let starting = world.table.starting().map(|row| world.table.load(row).pid);
     if let Some(pid) = starting.filter(|pid| *pid > 0) {
         moves.push(Move::Ready(pid));
-        if !world.generation.is_native() && !world.ledger.stop_asked {
+        if !world.generation.native && !world.ledger.stop_asked {
             moves.push(Move::ReadyToHost(pid));
         }
     }

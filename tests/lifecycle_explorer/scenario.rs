@@ -66,5 +66,5 @@ pub fn upgrades(from: Generation, to: Generation) -> Vec<Scenario> {
 
 /// Generations that have programs and re-execute to wait: the model's programs.
 fn program_era(generation: Generation) -> bool {
-    generation.has_programs() && !generation.has_ready_handshake()
+    generation.programs && !generation.ready_handshake
 }

@@ -99,14 +99,14 @@ impl World {
             let program = Process { ipc_fd: [-1, -1], ..row(first, options::PROGRAM) };
             self.table.append(program, b"prog", b"").expect("memory");
         }
-        let init = if self.generation.has_ready_handshake() { options::INIT } else { 0 };
+        let init = if self.generation.ready_handshake { options::INIT } else { 0 };
         let pid = first + i32::from(self.has_program(scenario));
         self.table.append(row(pid, options::WORKER | init), b"", b"3").expect("memory");
     }
 
     /// Whether this image starts a program.
     pub fn has_program(&self, scenario: &Scenario) -> bool {
-        scenario.program && self.generation.has_programs() && !self.generation.has_ready_handshake()
+        scenario.program && self.generation.programs && !self.generation.ready_handshake
     }
 
     pub fn next_pid(&self) -> i32 {

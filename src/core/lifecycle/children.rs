@@ -12,14 +12,14 @@ impl Lifecycle {
         now: Now,
         out: &mut Vec<Action<T::Row>>,
     ) {
-        if self.generation.leaves_with_last_status() {
+        if self.generation.leaves_with_last_status {
             self.exit_code = Some(end.code);
         }
         let found = table.find(|p| p.is_child() && p.pid == pid);
         let (Some(row), Some(pid)) = (found, Pid::new(pid)) else {
             out.push(Action::Log(
                 Level::Warning,
-                texts::unknown_exited(pid, end, self.generation.words()).into(),
+                texts::unknown_exited(pid, end, self.generation.words).into(),
             ));
             return;
         };
@@ -47,10 +47,10 @@ impl Lifecycle {
         let worker = process.is(options::WORKER);
         // One that isn't started anew by a reload is current over it (from 3.1 on), and yet
         // HAProxy's own code tells it to leave: then that is no failure.
-        let kept = !worker && process.reloads > 0 && self.generation.has_ready_handshake();
+        let kept = !worker && process.reloads > 0 && self.generation.ready_handshake;
         let told = kept && end.is_of_soft_stop();
         if worker {
-            let mild = end.code < 128 && self.generation.warns_of_exit_codes();
+            let mild = end.code < 128 && self.generation.warns_of_exit_codes;
             let level = if mild { Level::Warning } else { Level::Alert };
             let text = texts::current_worker_exited(self.named(pid, &process), end);
             out.push(Action::Log(level, text.into()));
@@ -59,7 +59,7 @@ impl Lifecycle {
             out.push(Action::Log(Level::Alert, text.into()));
         }
         if !end.is_normal() && !told {
-            if worker && self.generation.tells_of_a_bug() {
+            if worker && self.generation.logs_bug {
                 let text = texts::unexpected_death(&self.product);
                 out.push(Action::Log(Level::Warning, text.into()));
                 out.push(Action::Crashed(row));
@@ -72,7 +72,7 @@ impl Lifecycle {
             if self.policy.exit_on_failure {
                 out.push(Action::Log(
                     Level::Alert,
-                    texts::exit_on_failure(self.generation.words()).into(),
+                    texts::exit_on_failure(self.generation.words).into(),
                 ));
                 kill_children(table, Signal::Term, out);
             }
@@ -88,7 +88,7 @@ impl Lifecycle {
     }
 
     fn named(&self, pid: Pid, process: &Process) -> texts::Named {
-        texts::Named { pid, relative: process.relative_pid, words: self.generation.words() }
+        texts::Named { pid, relative: process.relative_pid, words: self.generation.words }
     }
 
     fn former_exited<T: Table>(
@@ -101,7 +101,7 @@ impl Lifecycle {
     ) {
         let process = table.load(row);
         let text = if process.is(options::WORKER) {
-            let tells = self.generation.tells_max_reloads() && self.exceeds_reloads(&process);
+            let tells = self.generation.logs_max_reloads && self.exceeds_reloads(&process);
             let exceeded = self.policy.max_reloads.filter(|_| tells);
             texts::former_worker_exited(self.named(pid, &process), end, exceeded)
         } else {

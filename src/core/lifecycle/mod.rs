@@ -200,7 +200,7 @@ impl Lifecycle {
     /// Images that wait tell READY up to 2.6; later ones find it told, unless the
     /// binary was replaced during the load, and that was of those.
     fn waits<R>(&self, out: &mut Vec<Action<R>>) {
-        if self.generation.notifies_when_waiting() || self.ready_is_left {
+        if self.generation.notifies_when_waiting || self.ready_is_left {
             if let Some(pid) = Pid::new(self.own_pid) {
                 out.push(Action::Notify(Notice::Ready { pid }));
             }
@@ -210,7 +210,7 @@ impl Lifecycle {
     /// The image that is to wait is of another binary, so it may be of those that find
     /// READY told. Told twice does no harm.
     pub fn tells_before(&self, next: ExecKind) -> Option<Notice> {
-        let waits = next == ExecKind::Wait && self.generation.notifies_when_waiting();
+        let waits = next == ExecKind::Wait && self.generation.notifies_when_waiting;
         Pid::new(self.own_pid).filter(|_| waits).map(|pid| Notice::Ready { pid })
     }
 
@@ -247,7 +247,7 @@ impl Lifecycle {
         let status = self.exit_code.unwrap_or(0);
         out.push(Action::Log(
             Level::Warning,
-            texts::all_left(status, self.generation.words()).into(),
+            texts::all_left(status, self.generation.words).into(),
         ));
         self.exit(status, out);
     }

@@ -37,9 +37,9 @@ impl Lifecycle {
         out: &mut Vec<Action<T::Row>>,
     ) {
         let hard = hardness == Hardness::Hard;
-        let (level, text) = texts::reloading(&self.product, hard, self.generation.words());
+        let (level, text) = texts::reloading(&self.product, hard, self.generation.words);
         out.push(Action::Log(level, text.into()));
-        if !self.generation.counts_reloads_on_reading() {
+        if !self.generation.counts_reloads_on_reading {
             table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
         }
         out.push(Action::Notify(Notice::Reloading { monotonic_usec: now.monotonic_usec }));
@@ -63,14 +63,14 @@ impl Lifecycle {
     ) {
         out.push(Action::Log(Level::Warning, texts::exec_failed(self.own_pid, why).into()));
         if let ExecKind::Reload(_) = kind {
-            if !self.generation.counts_reloads_on_reading() {
+            if !self.generation.counts_reloads_on_reading {
                 table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
             }
             self.failed(table, Notice::ReloadFailed, why, now, out);
-        } else if self.generation.counts_reloads_on_reading() {
+        } else if self.generation.counts_reloads_on_reading {
             table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
         }
-        if let Some(success) = self.loaded.filter(|_| !self.generation.has_ready_handshake()) {
+        if let Some(success) = self.loaded.filter(|_| !self.generation.ready_handshake) {
             // The image that would have answered is never to be.
             out.push(Action::Answer { success });
         }
@@ -91,11 +91,11 @@ impl Lifecycle {
             process.timestamp = seconds(now);
             table.store(row, process);
         }
-        let handshake = self.generation.has_ready_handshake();
+        let handshake = self.generation.ready_handshake;
         if handshake {
             self.start_begins(table, now);
         }
-        if self.generation.words() != Words::V1_8 {
+        if self.generation.words != Words::V1_8 {
             out.push(Action::Log(Level::Notice, texts::worker_forked(pid, handshake).into()));
         }
     }
@@ -149,7 +149,7 @@ impl Lifecycle {
             process.failed_reloads = 0;
             table.store(master, process);
         }
-        if self.generation.has_ready_handshake() {
+        if self.generation.ready_handshake {
             self.replace_overlooked(table, out);
             out.push(Action::Answer { success: true });
             out.push(Action::Unblock);
@@ -159,7 +159,7 @@ impl Lifecycle {
             if let Some(newest) = newest_workers(table) {
                 self.retire(table, newest, |_, p| p.reloads > newest);
             }
-            if self.generation.waits_after_success() {
+            if self.generation.waits_after_success {
                 out.push(Action::Exec(ExecKind::Wait));
             }
         }
@@ -175,7 +175,7 @@ impl Lifecycle {
         newest: i32,
         others: impl Fn(T::Row, &Process) -> bool,
     ) {
-        let gone = if self.generation.has_programs() { options::WORKER } else { options::CHILD };
+        let gone = if self.generation.programs { options::WORKER } else { options::CHILD };
         let mut at = table.first();
         while let Some(row) = at {
             at = table.next(row);
@@ -196,7 +196,7 @@ impl Lifecycle {
         hardness: Hardness,
         out: &mut Vec<Action<T::Row>>,
     ) {
-        if self.generation.has_ready_handshake() {
+        if self.generation.ready_handshake {
             let replaced = |p: &Process| p.is(options::PROGRAM) && p.reloads > 0;
             kill_where(table, replaced, leave(hardness), out);
         }
@@ -236,7 +236,7 @@ impl Lifecycle {
 
     /// HAProxy's own code has told those to leave that its arguments name.
     fn tell_untold<T: Table>(&mut self, table: &T, out: &mut Vec<Action<T::Row>>) {
-        if let Some(hardness) = self.record.untold.take().filter(|_| !self.generation.is_native()) {
+        if let Some(hardness) = self.record.untold.take().filter(|_| !self.generation.native) {
             kill_where(table, |p| p.reloads > 0, leave(hardness), out);
         }
     }
@@ -252,16 +252,16 @@ impl Lifecycle {
         if self.is_first_start(table) {
             out.push(Action::Log(Level::Alert, texts::first_load_failed(why).into()));
             self.exit(1, out);
-        } else if !self.generation.has_ready_handshake() {
-            for text in texts::load_failure(self.generation.words()) {
+        } else if !self.generation.ready_handshake {
+            for text in texts::load_failure(self.generation.words) {
                 out.push(Action::Log(Level::Warning, (*text).into()));
             }
-            if self.generation.notifies_when_waiting() {
+            if self.generation.notifies_when_waiting {
                 self.count_failure(table, why, now);
             } else {
                 self.failed(table, Notice::ReloadFailed, why, now, out);
             }
-            if self.generation.counts_reloads_on_reading() {
+            if self.generation.counts_reloads_on_reading {
                 // The image that waits counts as well, and it is one reload.
                 table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
             }
@@ -287,7 +287,7 @@ impl Lifecycle {
         if !self.leaving {
             out.push(Action::Notify(notice));
         }
-        if self.generation.has_ready_handshake() {
+        if self.generation.ready_handshake {
             out.push(Action::Answer { success: false });
         }
     }
@@ -318,7 +318,7 @@ impl Lifecycle {
         now: Now,
         out: &mut Vec<Action<T::Row>>,
     ) {
-        let tells_who = self.generation.tells_who_failed();
+        let tells_who = self.generation.logs_failed_worker;
         let text = texts::new_worker_failed(pid, end, tells_who);
         out.push(Action::Log(Level::Warning, text.into()));
         let overdue = self.start_ends().then_some(self.policy.start_timeout).flatten();

@@ -46,7 +46,7 @@ impl Lifecycle {
     /// generations set LEAVING on everybody. Who drains is easily taken for the one
     /// in service when there is none.
     pub fn taken_over<T: Table>(&self, table: &mut T, waits: bool) {
-        if waits && self.generation.leaving_rule() == LeavingRule::All {
+        if waits && self.generation.leaving == LeavingRule::All {
             keep_in_service(table);
         }
         if self.record.vacant {
@@ -88,7 +88,7 @@ impl Lifecycle {
             return;
         }
         // With nbproc others may serve beside the dead one.
-        let others = self.generation.has_relative_pids() && self.record.vacant;
+        let others = self.generation.relative_pids && self.record.vacant;
         if time::in_service(table).is_some() && !others {
             self.times.restart = None;
             return;
@@ -113,7 +113,7 @@ impl Lifecycle {
         self.record.restarts = 0;
         self.exit_code = Some(self.record.status);
         self.leaving = true;
-        out.push(Action::Log(Level::Alert, texts::exit_on_failure(self.generation.words()).into()));
+        out.push(Action::Log(Level::Alert, texts::exit_on_failure(self.generation.words).into()));
         kill_children(table, Signal::Term, out);
         if !table.rows().any(|(_, p)| p.target().is_some()) {
             self.leave_if_alone(out);

@@ -152,7 +152,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     ) -> io::Result<R> {
         load_guard::end();
         let page = self.reserve_page();
-        let own_limit = self.boot.first_soft_limit.is_some() && self.generation().is_native();
+        let own_limit = self.boot.first_soft_limit.is_some() && self.generation().native;
         // SAFETY: by the caller's promise.
         unsafe {
             fork(|side| match side {

@@ -30,7 +30,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     /// Tells whoever asked for a reload how it ended, and what was logged.
     pub(super) fn answer(&mut self, success: bool) {
-        if !self.generation().is_native() {
+        if !self.generation().native {
             return;
         }
         let text = cli::reload_answer(success, &std::mem::take(&mut self.start_log));

@@ -48,7 +48,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         if !self.former.exists {
             return;
         }
-        if !self.generation().hands_over_table() {
+        if !self.generation().passes_on_table {
             self.former.record = Some(record);
             return;
         }
@@ -94,7 +94,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         if !self.former.exists {
             return Ok(None);
         }
-        if !self.generation().hands_over_table() {
+        if !self.generation().passes_on_table {
             // What has been made of PIDs is all there is.
             return handover::write(&self.table, self.generation()).map(Some);
         }
@@ -294,8 +294,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         }
         let mut timestamp = i32::try_from(clock::now().wall).unwrap_or(i32::MAX);
         // Where the table isn't handed over it never is there.
-        if after_reload && self.generation().hands_over_table() {
-            if !self.generation().makes_up_master() {
+        if after_reload && self.generation().passes_on_table {
+            if !self.generation().makes_up_master {
                 self.log(Level::Alert, texts::MASTER_MISSING);
                 return Err(handover::Error::NoMaster);
             }
@@ -303,7 +303,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             timestamp = 0;
         }
         let mut reloads = 0;
-        if after_reload && !self.generation().hands_over_table() {
+        if after_reload && !self.generation().passes_on_table {
             let former = self.life.record.reloads.take().unwrap_or(0);
             reloads = i32::try_from(former).unwrap_or(0).saturating_add(1);
         }
@@ -315,7 +315,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             ..Process::default()
         };
         // HAProxy's own module leaves the version of its master out.
-        let version: &[u8] = match self.generation().is_native() {
+        let version: &[u8] = match self.generation().native {
             true => self.version.as_bytes(),
             false => b"",
         };

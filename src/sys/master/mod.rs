@@ -125,7 +125,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             version: version.to_owned(),
             former: handed_over::Former::default(),
             is_worker: false,
-            shares: generation.is_native(),
+            shares: generation.native,
             memory: None,
             #[cfg(feature = "USE_SYSTEMD")]
             waits: false,

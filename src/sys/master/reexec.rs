@@ -152,7 +152,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// The table as it is handed over; nothing where it isn't.
     fn text<Rows: Table>(&self, table: &Rows) -> io::Result<Vec<u8>> {
         let generation = self.generation();
-        if !generation.hands_over_table() {
+        if !generation.passes_on_table {
             return Ok(Vec::new());
         }
         handover::write(table, generation).map_err(memory_full)
