@@ -4,12 +4,8 @@
 //! `MWORKER_DEMO_PROXY` is `example` or `haproxy`, `MWORKER_DEMO_BINARY` the path of its
 //! program.
 
-#[path = "demo/held.rs"]
-mod held;
 #[path = "demo/interrupt.rs"]
 mod interrupt;
-#[path = "demo/processes.rs"]
-mod processes;
 #[path = "demo/stage.rs"]
 mod stage;
 #[path = "demo/story.rs"]
@@ -81,7 +77,7 @@ fn explain(stage: &mut Stage, failure: &Failure, summary: &Summary) {
     for reason in summary.failures().1 {
         stage.timeline.print(&format!("request:  {reason}"));
     }
-    let output = stage.proxy.stderr();
+    let output = stage.master.stderr();
     let lines: Vec<&str> = output.lines().collect();
     let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
     stage.timeline.print(&format!("the proxy's last words:\n    {}", last.join("\n    ")));

@@ -9,14 +9,10 @@
 mod binaries;
 #[path = "migration/broken.rs"]
 mod broken;
-#[path = "migration/held.rs"]
-mod held;
 #[path = "migration/stage.rs"]
 mod stage;
 #[path = "migration/swaps.rs"]
 mod swaps;
-#[path = "migration/table.rs"]
-mod table;
 #[path = "migration/traces.rs"]
 mod traces;
 

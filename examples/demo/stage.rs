@@ -6,14 +6,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mworker_kit::load::Report;
+use mworker_kit::show_proc::pid_of_info;
 use mworker_kit::signal::master_ready;
 use mworker_kit::{
-    Backend, Host, Load, Message, NotifySocket, PATIENCE, Pid, Plan, Port, Proxy, Signal, procfs,
+    Backend, Load, Master, Message, PATIENCE, Pid, Plan, Port, ShowProc, Signal, procfs,
     try_wait_for,
 };
 
 use crate::interrupt;
-use crate::processes::Processes;
 use crate::subject::{Config, Kind, Route, Routes, Subject};
 use crate::timeline::{Actor, Timeline};
 
@@ -35,8 +35,7 @@ pub struct Stage {
     pub timeline: Timeline,
     pub subject: Subject,
     pub routes: Routes,
-    pub proxy: Proxy,
-    notify: NotifySocket,
+    pub master: Master,
     drawn: usize,
     load: Option<(Load, Load)>,
     listeners: Vec<String>,
@@ -52,8 +51,8 @@ const STATS: &str = "stats.sock";
 impl Stage {
     /// Starts the proxy; nothing has been waited for yet.
     pub fn set_up(subject: Subject) -> Stage {
-        let host = Host::new();
-        let notify = NotifySocket::at_path(&host);
+        let mut master = Master::new();
+        let host = &master.host;
         let backends = [Backend::http(BODY), Backend::echo()];
         let ports = [Port::reserve(), Port::reserve()];
         let route = |i: usize| Route { listen: ports[i].addr(), backend: backends[i].addr() };
@@ -67,21 +66,13 @@ impl Stage {
         let program = subject.binary.display();
         let command = format!("{program} -Ws -f {} -S {}", config.display(), cli.display());
         timeline.event(Actor::Demo, &command);
-        let proxy = host
-            .launch(&subject.binary)
-            .arg("-Ws")
-            .arg("-f")
-            .arg(config)
-            .arg("-S")
-            .arg(cli)
-            .env("NOTIFY_SOCKET", notify.address())
-            .spawn();
+        let launch = master.launch(&subject.binary);
+        master.spawn(launch.arg("-Ws").arg("-f").arg(config).arg("-S").arg(cli));
         Stage {
             timeline,
             subject,
             routes,
-            proxy,
-            notify,
+            master,
             drawn: 0,
             load: None,
             listeners: Vec::new(),
@@ -94,20 +85,20 @@ impl Stage {
 
     /// Replaces the proxy's configuration.
     pub fn configure(&self, config: Config) {
-        let host = self.proxy.host();
+        let host = &self.master.host;
         let text = self.subject.config(&self.routes, &host.path(STATS), config);
         host.write("proxy.conf", &text);
     }
 
     /// Tells the next event of the master.
     pub fn master_event(&mut self, text: &str) {
-        let pid = self.proxy.pid();
+        let pid = self.master.pid();
         self.timeline.event(Actor::Master(pid), text);
     }
 
     /// Draws what has happened since the last time.
     pub fn pump(&mut self) {
-        for message in &self.notify.messages()[self.drawn..] {
+        for message in &self.master.notify.messages()[self.drawn..] {
             self.timeline.notified(message);
             self.drawn += 1;
         }
@@ -137,7 +128,7 @@ impl Stage {
             if interrupt::came() {
                 return Some(Err("somebody wants the demo to end".to_owned()));
             }
-            let exit = self.proxy.try_exit().filter(|_| !self.leaving);
+            let exit = self.master.try_exit().filter(|_| !self.leaving);
             match (probe(self), exit) {
                 (Ok(found), _) => Some(Ok(found)),
                 (Err(_), Some(status)) => Some(Err(format!("the master has left: {status}"))),
@@ -154,7 +145,7 @@ impl Stage {
 
     /// How many notifications there have been.
     pub fn notified(&mut self) -> usize {
-        self.notify.messages().len()
+        self.master.notify.messages().len()
     }
 
     /// Waits for a notification after the first `mark`. Only the master may send any.
@@ -164,9 +155,9 @@ impl Stage {
         expected: &str,
         cond: impl Fn(&[Message]) -> Option<Instant>,
     ) -> Outcome<Instant> {
-        let master = self.proxy.pid();
+        let master = self.master.pid();
         self.wait(&format!("systemd to be told {expected} by {master}"), |stage| {
-            let messages = &stage.notify.messages()[mark..];
+            let messages = &stage.master.notify.messages()[mark..];
             let others = messages.iter().filter(|message| message.sender != master).count();
             let texts: Vec<String> = messages.iter().map(Message::to_string).collect();
             match cond(messages) {
@@ -178,19 +169,17 @@ impl Stage {
 
     /// The worker in service, as it answers itself through the master's CLI.
     pub fn worker(&self) -> Result<Pid, String> {
-        let cli = self.proxy.cli().within(Duration::from_secs(2));
+        let cli = self.master.cli().within(Duration::from_secs(2));
         let answer = cli.try_ask("@1 show info").map_err(|err| err.to_string())?;
-        answer
-            .lines()
-            .find_map(|line| line.strip_prefix("Pid: ")?.trim().parse().ok())
-            .ok_or_else(|| format!("the answer to '@1 show info': {answer:?}"))
+        pid_of_info(&answer).ok_or_else(|| format!("the answer to '@1 show info': {answer:?}"))
     }
 
     /// The process table, as the master shows it.
-    pub fn processes(&self) -> Result<Processes, String> {
-        let cli = self.proxy.cli().within(Duration::from_secs(2));
+    pub fn processes(&self) -> Result<ShowProc, String> {
+        let cli = self.master.cli().within(Duration::from_secs(2));
         let answer = cli.try_ask("show proc").map_err(|err| err.to_string())?;
-        Processes::parse(&answer).ok_or(answer)
+        let table = ShowProc::read(&answer);
+        if table.master().is_some() { Ok(table) } else { Err(answer) }
     }
 
     /// Remembers the listening sockets of the first worker: later ones must have the same.
@@ -213,7 +202,7 @@ impl Stage {
     /// Whether this worker has the first one's listening sockets, and no other child of the
     /// master has them.
     pub fn serves_alone(&self, worker: Pid) -> Result<(), String> {
-        for child in self.proxy.children() {
+        for child in self.master.children() {
             let open = targets(child);
             let held = self.listeners.iter().filter(|socket| open.contains(socket)).count();
             let due = if child == worker { self.listeners.len() } else { 0 };
@@ -244,7 +233,7 @@ impl Stage {
 
     /// Sends the master a signal.
     fn signal(&mut self, signal: Signal) -> Outcome<()> {
-        let master = self.proxy.pid();
+        let master = self.master.pid();
         signal.try_send(master).map_err(|err| Failure {
             expected: format!("master {master} to get {signal}"),
             seen: err.to_string(),
@@ -268,7 +257,7 @@ impl Stage {
     /// Asks for a reload over the master's CLI, which answers when it is done.
     pub fn cli_reload(&mut self) -> Outcome<(Instant, String)> {
         self.wait_for_haproxy()?;
-        let cli = self.proxy.cli();
+        let cli = self.master.cli();
         let began = Instant::now();
         let mut asking = Some(thread::spawn(move || cli.try_ask("reload")));
         self.wait("an answer to 'reload' on the master's CLI", |_| {
@@ -285,7 +274,7 @@ impl Stage {
         if self.subject.kind != Kind::Haproxy {
             return Ok(());
         }
-        let master = self.proxy.pid();
+        let master = self.master.pid();
         self.wait(&format!("master {master} to be ready for SIGUSR2"), |_| {
             if master_ready(master) { Ok(()) } else { Err("it isn't".to_owned()) }
         })

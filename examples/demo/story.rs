@@ -3,16 +3,15 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Instant;
 
-use mworker_kit::{Message, Pid, Signal, procfs};
+use mworker_kit::{Held, Message, Pid, Signal, procfs};
 
-use crate::held::Held;
 use crate::stage::{Failure, Outcome, Stage};
 use crate::subject::Config;
 use crate::summary::Summary;
 use crate::timeline::Actor;
 
-/// Reloads with a configuration that works, half of them by signal, half over the CLI; another
-/// number comes with `make demo RELOADS=`.
+/// Reloads with a configuration that works, half of them by signal, half over the CLI;
+/// `MWORKER_DEMO_RELOADS` has another number.
 const RELOADS: usize = 20;
 /// Requests on each side between two events: about a second of them.
 const BETWEEN: u64 = 250;
@@ -205,16 +204,16 @@ fn soft_stop(stage: &mut Stage, summary: &mut Summary, worker: Pid) -> Outcome<(
     drop(client);
     stage.let_finish(worker);
 
-    let master = stage.proxy.pid();
+    let master = stage.master.pid();
     let status = stage.wait(&format!("master {master} to exit"), |stage| {
-        stage.proxy.try_exit().ok_or_else(|| format!("children {:?}", stage.proxy.children()))
+        stage.master.try_exit().ok_or_else(|| format!("children {:?}", stage.master.children()))
     })?;
     stage.wait_finished()?;
     stage.master_event(&format!("has left: {status}"));
     summary.status = Some(status);
     expect(status.code() == Some(0), "exit status 0", || status.to_string())?;
     let left = stage.wait("no process left over", |stage| {
-        let left = stage.proxy.host().processes();
+        let left = stage.master.host.processes();
         if left.is_empty() { Ok(0) } else { Err(format!("{left:?}")) }
     })?;
     summary.left_over = Some(left);

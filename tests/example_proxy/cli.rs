@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mworker_kit::{PATIENCE, Signal, procfs, wait_for, wait_until};
 
-use crate::scene::{REFUSED, RELOADING, Scene, pid_of_info, table};
+use crate::scene::{REFUSED, RELOADING, Scene, ShowProc, pid_of_info};
 
 #[test]
 fn commands_of_the_master() {
@@ -280,7 +280,7 @@ fn many_clients() {
     let answered = || match cli.try_ask("show proc") {
         Ok(answer) if !answer.is_empty() => {
             assert!(answer.ends_with("\n\n"), "half an answer: {answer:?}");
-            assert!(!table(&answer).workers.is_empty(), "{answer:?}");
+            assert!(!ShowProc::read(&answer).workers.is_empty(), "{answer:?}");
             Some(())
         }
         _ => None,

@@ -3,7 +3,7 @@
 
 use mworker_kit::{Launch, PATIENCE, Pid, Signal, Traces, procfs, wait_until};
 
-use crate::scene::{FAILED, Held, READY, RELOADING, Scene, Table, binary};
+use crate::scene::{FAILED, Held, READY, RELOADING, Scene, ShowProc, binary};
 
 /// More rows than fit into one string of the environment.
 const MANY: usize = 1_700;
@@ -24,7 +24,7 @@ impl Scene {
 
     /// Nobody was lost, and nobody forgotten.
     #[track_caller]
-    fn assert_complete(&self, table: &Table, old: usize) {
+    fn assert_complete(&self, table: &ShowProc, old: usize) {
         assert_eq!((table.old.len(), table.workers.len()), (old, 1));
         let mut known: Vec<Pid> = table.old.iter().chain(&table.workers).copied().collect();
         let mut children = procfs::children(self.master());

@@ -21,7 +21,7 @@ fn whole_life() {
     scene.spawn(launch);
     let launcher = scene.master();
     assert_eq!(scene.proxy().wait_exit(PATIENCE).code(), Some(0));
-    let mut held = Held::open(scene.port.addr()).expect("somebody who listens");
+    let mut held = Held::connect(scene.port.addr()).expect("somebody who listens");
     assert!(held.works());
     let master = pidfile(&scene).expect("a number in the pidfile");
     assert_ne!(master, launcher);

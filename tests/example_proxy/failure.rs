@@ -108,7 +108,7 @@ fn address_taken() {
     drop(taken);
     scene.reload(Signal::USR2);
     assert_eq!(scene.table().failed, 0);
-    assert!(crate::scene::Held::open(address).is_ok_and(|mut held| held.works()));
+    assert!(crate::scene::Held::connect(address).is_ok_and(|mut held| held.works()));
     scene.stop();
 }
 

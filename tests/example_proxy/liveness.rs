@@ -191,7 +191,7 @@ fn status_is_limited() {
     let begin = Instant::now();
     let known = scene.notify.live().len();
     wait_until(PATIENCE, "some more messages", || {
-        assert!(Held::open(scene.port.addr()).is_ok_and(|mut held| held.works()));
+        assert!(Held::connect(scene.port.addr()).is_ok_and(|mut held| held.works()));
         let later = &scene.notify.live()[known..];
         later.iter().filter(|message| status(message).is_some()).count() >= SEEN
     });

@@ -1,8 +1,8 @@
 //! What systemd is told, and what if it doesn't listen.
 
-use mworker_kit::{Host, NotifySocket, PATIENCE, Signal, notify, wait_until};
+use mworker_kit::{Host, Master, NotifySocket, PATIENCE, Signal, notify, wait_until};
 
-use crate::scene::{FAILED, READY, RELOADING, STOPPING, Scene, Starting, listens};
+use crate::scene::{FAILED, READY, RELOADING, STOPPING, Scene, ShowProc, Starting, listens};
 
 /// The first start, a reload and the stop. Whoever hears of READY finds it served.
 fn whole_life(mut scene: Scene) {
@@ -32,7 +32,7 @@ fn at_a_path() {
 fn at_an_abstract_name() {
     let host = Host::new();
     let notify = NotifySocket::abstract_name(&host);
-    whole_life(Scene::with(host, notify));
+    whole_life(Scene::with(Master::with(host, notify)));
 }
 
 /// READY is about the worker: as long as it starts, a reload is under way.
@@ -84,7 +84,7 @@ fn nobody_reads() {
     scene.signal(Signal::USR2);
     wait_until(PATIENCE, "the fourth reload", || {
         let answer = scene.cli().try_ask("show proc").unwrap_or_default();
-        let table = crate::scene::table(&answer);
+        let table = ShowProc::read(&answer);
         table.reloads == 4 && table.workers.len() == 1
     });
     assert!(held.works(), "the old connection is dead");

@@ -164,7 +164,7 @@ fn more_clients_than_descriptors() {
     scene.spawn(launch);
     wait_until(PATIENCE, "the process to listen", || listens(scene.master()));
     let mut clients: Vec<Held> =
-        (0..60).map(|_| Held::open(scene.port.addr()).expect("connect")).collect();
+        (0..60).map(|_| Held::connect(scene.port.addr()).expect("connect")).collect();
     for client in &mut clients {
         assert!(client.send(), "a client could not send");
     }
@@ -212,7 +212,7 @@ fn pauses_and_resumes() {
     });
     // Whatever came with the signal in one round has been dealt with after this.
     assert!(held.works(), "an old connection is dead");
-    let mut waiting = Held::open(scene.port.addr()).expect("connect");
+    let mut waiting = Held::connect(scene.port.addr()).expect("connect");
     assert!(waiting.send());
     assert!(held.works(), "an old connection is dead");
     assert!(!waiting.comes_back(Duration::from_millis(50)), "served while paused");

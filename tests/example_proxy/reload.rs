@@ -75,7 +75,7 @@ fn addresses_come_and_go() {
     let (first, second) = (scene.port.addr(), scene.spare.addr());
     let rule = |addr| format!("listen {addr} backend {}\n", scene.echo.addr());
     let (both, other) = (format!("{}{}", rule(first), rule(second)), rule(second));
-    let serves = |addr| Held::open(addr).is_ok_and(|mut held| held.works());
+    let serves = |addr| Held::connect(addr).is_ok_and(|mut held| held.works());
     assert!(serves(first) && !serves(second));
     scene.configure(&both);
     scene.reload(Signal::USR2);
@@ -211,7 +211,7 @@ fn pause_and_resume() {
         !procfs::signals(worker).expect("a living worker").pending.has(Signal::TTOU)
     });
     assert!(held.works(), "the old connection is dead");
-    let mut waiting = Held::open(scene.port.addr()).expect("connect");
+    let mut waiting = Held::connect(scene.port.addr()).expect("connect");
     assert!(waiting.send());
     assert!(held.works(), "the old connection is dead");
     assert!(!waiting.comes_back(std::time::Duration::from_millis(50)), "served while paused");

@@ -1,16 +1,16 @@
 //! The proxy under test, with a backend behind it and a stand-in for systemd.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
-use std::time::Duration;
 use std::{env, fs};
 
 pub use mworker_kit::procfs::listens;
+pub use mworker_kit::show_proc::pid_of_info;
 use mworker_kit::{
-    Backend, Host, Launch, MasterCli, NotifySocket, PATIENCE, Pid, Port, Proxy, Signal, procfs,
-    try_wait_for, wait_for, wait_until,
+    Backend, Launch, Master, PATIENCE, Pid, Port, Signal, procfs, try_wait_for, wait_for,
+    wait_until,
 };
+pub use mworker_kit::{Held, ShowProc};
 
 /// What systemd is told, as [`mworker_kit::Message::normalised`] writes it.
 pub const READY: &str = r"READY=1 | MAINPID=<master> | STATUS=Ready.\n";
@@ -24,25 +24,14 @@ pub const STOPPING: &str = "STOPPING=1";
 /// An address of TEST-NET-1, which no host has: reads well, and can't be bound.
 pub const FOREIGN: &str = "192.0.2.1:80";
 
-/// The process table, as the master shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
-    pub reloads: u32,
-    pub failed: u32,
-    pub workers: Vec<Pid>,
-    pub old: Vec<Pid>,
-}
-
 /// One test's proxy and what is around it.
 pub struct Scene {
-    pub host: Host,
-    pub notify: NotifySocket,
+    master: Master,
     /// Where the proxy listens; what comes there is echoed.
     pub port: Port,
     /// One that nobody listens on.
     pub spare: Port,
     pub echo: Backend,
-    proxy: Option<Proxy>,
     /// How many messages have been looked at.
     pub told: usize,
 }
@@ -59,22 +48,32 @@ pub fn binary() -> PathBuf {
     }
 }
 
+impl Deref for Scene {
+    type Target = Master;
+
+    fn deref(&self) -> &Master {
+        &self.master
+    }
+}
+
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Master {
+        &mut self.master
+    }
+}
+
 impl Scene {
     /// Nothing is started yet; the usual configuration is written.
     pub fn new() -> Scene {
-        let host = Host::new();
-        let notify = NotifySocket::at_path(&host);
-        Scene::with(host, notify)
+        Scene::with(Master::new())
     }
 
-    pub fn with(host: Host, notify: NotifySocket) -> Scene {
+    pub fn with(master: Master) -> Scene {
         let scene = Scene {
-            host,
-            notify,
+            master,
             port: Port::reserve(),
             spare: Port::reserve(),
             echo: Backend::echo(),
-            proxy: None,
             told: 0,
         };
         scene.configure_well();
@@ -140,12 +139,7 @@ impl Scene {
         program: PathBuf,
         args: impl IntoIterator<Item = &'a str>,
     ) -> Launch {
-        self.host
-            .launch(program)
-            .args(args)
-            .arg("-f")
-            .arg(self.config())
-            .env("NOTIFY_SOCKET", self.notify.address())
+        self.master.launch(program).args(args).arg("-f").arg(self.config())
     }
 
     /// A master with its CLI.
@@ -155,11 +149,6 @@ impl Scene {
 
     pub fn master_socket(&self) -> PathBuf {
         self.host.master_socket()
-    }
-
-    /// Starts a process whose readiness is not waited for.
-    pub fn spawn(&mut self, launch: Launch) {
-        self.proxy = Some(launch.spawn());
     }
 
     /// Starts `-Ws -S` and waits until systemd is told that it serves.
@@ -178,37 +167,16 @@ impl Scene {
 
     // ----- what it does
 
-    pub fn proxy(&mut self) -> &mut Proxy {
-        self.proxy.as_mut().expect("a process was started")
-    }
-
     /// The master's PID.
     pub fn master(&self) -> Pid {
-        self.proxy.as_ref().expect("a process was started").pid()
-    }
-
-    pub fn stderr(&self) -> String {
-        self.proxy.as_ref().expect("a process was started").stderr()
-    }
-
-    pub fn signal(&self, signal: Signal) {
-        signal.send(self.master());
-    }
-
-    pub fn cli(&self) -> MasterCli {
-        MasterCli::new(self.master_socket())
-    }
-
-    #[track_caller]
-    pub fn ask(&self, line: &str) -> String {
-        self.cli().ask(line)
+        self.pid()
     }
 
     /// Waits for the next message to systemd, which must be this one, from the master.
     #[track_caller]
     pub fn expect(&mut self, message: &str) {
         let (told, next) = (self.told, self.told + 1);
-        let notify = &mut self.notify;
+        let notify = &mut self.master.notify;
         let came = try_wait_for(PATIENCE, || (notify.messages().len() >= next).then_some(()));
         let exit = self.proxy().try_exit();
         assert!(came.is_some(), "systemd was not told '{message}'; exit: {exit:?}");
@@ -223,7 +191,7 @@ impl Scene {
     #[track_caller]
     pub fn expect_nothing(&mut self) {
         let more: Vec<String> =
-            self.notify.messages()[self.told..].iter().map(ToString::to_string).collect();
+            self.master.notify.messages()[self.told..].iter().map(ToString::to_string).collect();
         assert!(more.is_empty(), "systemd was told more: {more:#?}");
     }
 
@@ -250,55 +218,12 @@ impl Scene {
         answer
     }
 
-    #[track_caller]
-    pub fn table(&self) -> Table {
-        table(&self.ask("show proc"))
-    }
-
     /// The worker in service.
     #[track_caller]
     pub fn worker(&self) -> Pid {
         let table = self.table();
         assert_eq!(table.workers.len(), 1, "more or less than one worker: {table:?}");
         table.workers[0]
-    }
-
-    /// Waits until so many old workers are left.
-    #[track_caller]
-    pub fn wait_old(&self, count: usize) {
-        let what = format!("{count} old workers to be left");
-        wait_until(PATIENCE, &what, || self.table().old.len() == count);
-    }
-
-    /// Waits until a worker answers on the CLI, and gives its PID. For masters that tell
-    /// nobody that they serve.
-    #[track_caller]
-    pub fn wait_serving(&mut self) -> Pid {
-        let cli = self.cli();
-        wait_for(PATIENCE, "a worker to answer on the CLI", || {
-            assert_eq!(self.proxy().try_exit(), None, "the process has ended");
-            pid_of_info(&cli.try_ask("@1 show info").ok()?)
-        })
-    }
-
-    /// Waits until `text` has been logged.
-    #[track_caller]
-    pub fn wait_logged(&self, text: &str) {
-        let logged = try_wait_for(PATIENCE, || self.stderr().contains(text).then_some(()));
-        assert!(logged.is_some(), "'{text}' was never logged");
-    }
-
-    #[track_caller]
-    pub fn assert_logged(&self, text: &str) {
-        assert!(self.stderr().contains(text), "'{text}' was not logged");
-    }
-
-    /// Waits until the process has ended, with this status, and nothing else is left.
-    #[track_caller]
-    pub fn expect_exit(&mut self, code: i32) {
-        let status = self.proxy().wait_exit(PATIENCE);
-        assert_eq!(status.code(), Some(code), "{status}");
-        self.host.wait_empty(PATIENCE);
     }
 
     /// Ends it with TERM.
@@ -313,81 +238,20 @@ impl Scene {
     /// A connection that the worker in service relays until it is dropped.
     #[track_caller]
     pub fn hold(&self) -> Held {
-        let mut held = Held::open(self.port.addr()).expect("connect to the proxy");
+        let mut held = Held::connect(self.port.addr()).expect("connect to the proxy");
         assert!(held.works(), "a new connection is not relayed");
         held
     }
 
     /// Whether somebody accepts connections and relays them.
     pub fn serves(&self) -> bool {
-        Held::open(self.port.addr()).is_ok_and(|mut held| held.works())
+        Held::connect(self.port.addr()).is_ok_and(|mut held| held.works())
     }
 
     #[track_caller]
     pub fn assert_serves(&self) {
         assert!(self.serves(), "a new connection is not relayed");
     }
-}
-
-/// A connection through the proxy to the echo backend.
-pub struct Held {
-    stream: BufReader<TcpStream>,
-}
-
-impl Held {
-    pub fn open(addr: SocketAddr) -> std::io::Result<Held> {
-        let stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Held { stream: BufReader::new(stream) })
-    }
-
-    /// Whether what is sent comes back.
-    pub fn works(&mut self) -> bool {
-        self.send() && self.comes_back(PATIENCE)
-    }
-
-    pub fn send(&mut self) -> bool {
-        self.stream.get_mut().write_all(b"still there?\n").is_ok()
-    }
-
-    /// Whether what was sent has come back within `limit`.
-    pub fn comes_back(&mut self, limit: Duration) -> bool {
-        let mut back = String::new();
-        self.stream.get_ref().set_read_timeout(Some(limit)).is_ok()
-            && self.stream.read_line(&mut back).is_ok()
-            && back == "still there?\n"
-    }
-}
-
-/// Reads an answer to `show proc`.
-#[track_caller]
-pub fn table(answer: &str) -> Table {
-    let mut table = Table::default();
-    let mut section = "";
-    for line in answer.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words[..] {
-            ["#", "workers"] => section = "workers",
-            ["#", ..] => section = "old",
-            [_, "master", reloads, "[failed:", failed, ..] => {
-                table.reloads = reloads.parse().expect("a number of reloads");
-                table.failed = failed.trim_end_matches(']').parse().expect("a number of failures");
-            }
-            [pid, "worker", ..] => {
-                let pid = pid.parse().expect("a PID");
-                if section == "workers" { &mut table.workers } else { &mut table.old }.push(pid);
-            }
-            _ => {}
-        }
-    }
-    table
-}
-
-/// The PID in an answer to `show info`.
-pub fn pid_of_info(answer: &str) -> Option<Pid> {
-    answer.lines().find_map(|line| line.strip_prefix("Pid: ")?.trim().parse().ok())
 }
 
 /// Whether a process is stopped.
@@ -435,19 +299,5 @@ impl Starting {
 
     pub fn go_on(self) {
         Signal::CONT.send(self.worker);
-    }
-}
-
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_show_proc() {
-        let answer = "#<PID>          <type>\n\
-                      12   master  3 [failed: 1]   0d00h00m01s     1.0\n\
-                      # workers\n13              worker          0  0d  1.0\n\
-                      # old workers\n14              worker          2  0d  1.0\n\n";
-        let expected = Table { reloads: 3, failed: 1, workers: vec![13], old: vec![14] };
-        assert_eq!(table(answer), expected);
     }
 }

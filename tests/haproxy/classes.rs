@@ -10,7 +10,7 @@ use mworker_kit::{
 };
 
 use crate::compare::{OURS, binary, scenario};
-use crate::run::{Run, describe};
+use crate::run::{Run, Section, describe};
 
 /// Becomes a program with a socket that listens on port `argv[2]` as descriptor `argv[1]`.
 const LISTENING: &str = r#"
@@ -86,7 +86,7 @@ fn master_cli() {
         run.step("the PID of a prompt is gone");
         let held = run.hold();
         run.reload(Signal::USR2);
-        let old = run.rows_of("# old workers")[0].pid;
+        let old = run.rows_of(Section::OldWorkers)[0].pid;
         let mut session = run.cli().session().expect("a master CLI");
         session.send("prompt\n").expect("a master CLI that reads");
         session.read_until("master> ").expect("a prompt");
@@ -177,7 +177,7 @@ fn process_table() {
         let shape = |run: &mut Run, step: &str| {
             run.step(step);
             let rows = run.rows();
-            let rows = rows.iter().map(|row| (&*row.section, &*row.kind, row.reloads));
+            let rows = rows.iter().map(|row| (row.section, &*row.kind, row.reloads));
             let rows = format!("{:?}", rows.collect::<Vec<_>>());
             run.note_raw("rows", rows);
             run.note_request();
@@ -185,7 +185,7 @@ fn process_table() {
         shape(run, "taken over");
         run.reload(Signal::USR2);
         wait_until(PATIENCE, "the worker before to leave", || {
-            run.rows_of("# old workers").len() == 3
+            run.rows_of(Section::OldWorkers).len() == 3
         });
         shape(run, "reloaded");
         run.write_broken_config();

@@ -3,6 +3,7 @@
 use mworker_kit::Signal;
 
 use crate::compare::scenario;
+use crate::run::Section;
 
 #[test]
 fn show_proc() {
@@ -135,7 +136,7 @@ fn to_workers() {
         run.start();
         let held = run.hold();
         run.reload(Signal::USR2);
-        let (current, old) = (run.worker(), run.rows_of("# old workers")[0].pid);
+        let (current, old) = (run.worker(), run.rows_of(Section::OldWorkers)[0].pid);
         for target in ["@1".to_owned(), format!("@!{current}"), format!("@!{old}")] {
             let answer = run.cli().ask(&format!("{target} show info"));
             let first = answer.lines().take(7).filter(|line| !line.starts_with("Release_date"));

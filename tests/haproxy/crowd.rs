@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::compare::{OURS, STOCK, binary};
 use crate::exec::{Movable, fails};
 use crate::faults::answering;
-use crate::run::{Run, rows};
+use crate::run::{Run, Section, rows};
 
 /// More rows than fit into one string of the environment, whoever writes them.
 const MANY: usize = 2_000;
@@ -35,7 +35,8 @@ fn wait_table(run: &Run, reloads: usize) -> Vec<Pid> {
         let rows = rows(&answer);
         let pids = |section| rows.iter().filter(move |row| row.section == section).map(|r| r.pid);
         let counted = rows.first()?.reloads as usize == reloads + on_reading;
-        (counted && pids("# workers").count() == 1).then(|| pids("# old workers").collect())
+        (counted && pids(Section::Workers).count() == 1)
+            .then(|| pids(Section::OldWorkers).collect())
     });
     found.unwrap_or_else(|| panic!("no table after {reloads} reloads"))
 }
@@ -61,7 +62,7 @@ fn process_table_longer_than_a_string() {
             wait_table(run, MANY + number).len() == MANY
         });
         let worker = answering(run);
-        assert!(worker.is_some() && run.rows_of("# workers")[0].pid == worker.unwrap_or(0));
+        assert!(worker.is_some() && run.rows_of(Section::Workers)[0].pid == worker.unwrap_or(0));
     }
     let state = procfs::environ(run.master()).expect("a living master");
     let state = state.iter().find(|(name, _)| name == "MWORKER_STATE");

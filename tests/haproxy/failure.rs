@@ -4,7 +4,7 @@ use mworker_kit::{PATIENCE, Pid, Signal, procfs};
 
 use crate::compare::{OURS, binary, scenario};
 use crate::faults::answering;
-use crate::run::Run;
+use crate::run::{Run, Section};
 
 #[test]
 fn current_worker_killed() {
@@ -37,7 +37,7 @@ fn old_worker_killed() {
         let held = run.hold();
         run.reload(Signal::USR2);
         run.note_events();
-        Signal::KILL.send(run.rows_of("# old workers")[0].pid);
+        Signal::KILL.send(run.rows_of(Section::OldWorkers)[0].pid);
         run.wait_old_workers(0);
         run.note_events();
         run.note_request();
@@ -162,7 +162,7 @@ fn dead_worker_is_replaced() {
     run.start_as(launch);
     let mut before: Vec<Pid> = Vec::new();
     for number in 0..=2 {
-        let workers: Vec<Pid> = run.rows_of("# workers").iter().map(|row| row.pid).collect();
+        let workers: Vec<Pid> = run.rows_of(Section::Workers).iter().map(|row| row.pid).collect();
         assert_eq!(workers.len(), count, "after {number}");
         assert!(workers.iter().all(|pid| !before.contains(pid)), "{workers:?} after {before:?}");
         assert!(answering(&run).is_some_and(|pid| workers.contains(&pid)), "after {number}");

@@ -8,7 +8,7 @@ use mworker_kit::signal::master_ready;
 use mworker_kit::{PATIENCE, Pid, Signal, http, procfs, try_wait_for, wait_until};
 
 use crate::compare::{OURS, STOCK, binary};
-use crate::run::{Run, rows};
+use crate::run::{Run, Section, rows};
 
 /// Who answers a request, if anybody does.
 pub fn answering(run: &Run) -> Option<Pid> {
@@ -152,5 +152,5 @@ fn thirty_old_workers() {
         run.reload(Signal::USR2);
     }
     let working = held.iter_mut().filter_map(|held| held.works().then_some(())).count();
-    assert_eq!((working, run.rows_of("# old workers").len()), (30, 30));
+    assert_eq!((working, run.rows_of(Section::OldWorkers).len()), (30, 30));
 }

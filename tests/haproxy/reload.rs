@@ -5,10 +5,11 @@ use std::net::TcpListener;
 use mworker_kit::{Plan, Signal};
 
 use crate::compare::scenario;
+use crate::run::Section;
 
 #[test]
-fn five_by_usr2() {
-    scenario("five_by_usr2", |run| {
+fn by_usr2() {
+    scenario("by_usr2", |run| {
         run.start();
         run.note_events();
         for number in 1..=5 {
@@ -47,7 +48,7 @@ fn old_worker_drains() {
         run.note_cli("show proc");
         run.note("old connection works", held.works());
         run.note_request();
-        let old = run.rows_of("# old workers")[0].pid;
+        let old = run.rows_of(Section::OldWorkers)[0].pid;
         run.note_signals(old);
         run.note_descriptors(old);
         drop(held);

@@ -1,17 +1,18 @@
 //! One binary being driven, and the transcript of what was seen.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 pub use mworker_kit::procfs::listens;
+pub use mworker_kit::show_proc::Section;
+use mworker_kit::show_proc::{Row, ShowProc};
 use mworker_kit::signal::master_ready;
 use mworker_kit::{
-    Backend, Host, Launch, MasterCli, NotifySocket, PATIENCE, Pid, Port, Proxy, Signal, http,
-    procfs, try_wait_for, wait_until,
+    Backend, Held, Launch, Master, PATIENCE, Pid, Port, Signal, http, procfs, try_wait_for,
+    wait_until,
 };
 
 use crate::compare::STOCK;
@@ -22,21 +23,11 @@ use crate::version::Version;
 /// How long a master may take from a fork to the message that tells it.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// A row of `show proc`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    pub section: String,
-    pub pid: Pid,
-    pub kind: String,
-    pub reloads: u32,
-}
-
 /// A scenario's view of the binary under test.
 pub struct Run {
     binary: PathBuf,
     version: Version,
-    pub host: Host,
-    pub notify: NotifySocket,
+    master: Master,
     /// Where the frontend of mode http listens.
     pub http: Port,
     /// Where the frontend of mode tcp listens; what it takes is echoed.
@@ -44,8 +35,6 @@ pub struct Run {
     /// A spare one.
     pub other: Port,
     echo: Backend,
-    proxy: Option<Proxy>,
-    master: Pid,
     names: Names,
     lines: Vec<String>,
     /// How many messages of stderr the transcript has dealt with, the master's and others'.
@@ -59,9 +48,24 @@ pub struct Run {
     _nudger: Option<Nudger>,
 }
 
+impl Deref for Run {
+    type Target = Master;
+
+    fn deref(&self) -> &Master {
+        &self.master
+    }
+}
+
+impl DerefMut for Run {
+    fn deref_mut(&mut self) -> &mut Master {
+        &mut self.master
+    }
+}
+
 impl Run {
     pub fn new(binary: &Path) -> Run {
-        let host = Host::new();
+        let master = Master::new();
+        let host = &master.host;
         let mut names = Names::default();
         names.word(&host.dir().to_string_lossy(), "dir");
         names.word(&binary.to_string_lossy(), "haproxy");
@@ -75,22 +79,18 @@ impl Run {
         names.word(&echo.addr().to_string(), "echo address");
         names.number(std::process::id().into(), "test");
         names.word(host.marker(), "marker");
-        let notify = NotifySocket::at_path(&host);
         let version = version(binary);
         let is_stock = std::env::var_os(STOCK).is_some_and(|stock| stock == *binary);
         let nudger =
-            (is_stock && version.rules().sleeps_over_signals).then(|| Nudger::start(&host, binary));
+            (is_stock && version.rules().sleeps_over_signals).then(|| Nudger::start(host, binary));
         Run {
             binary: binary.to_owned(),
             version,
-            host,
-            notify,
+            master,
             http,
             tcp,
             other,
             echo,
-            proxy: None,
-            master: 0,
             names,
             lines: Vec::new(),
             logged: 0,
@@ -187,7 +187,7 @@ impl Run {
 
     /// Starts another process after the first has ended.
     pub fn respawn(&mut self, launch: Launch) {
-        self.proxy = None;
+        self.master.forget();
         self.reloads = 0;
         for name in ["proxy.err", "proxy.out"] {
             let _ = std::fs::remove_file(self.host.path(name));
@@ -216,14 +216,14 @@ impl Run {
             if self.version.rules().answers_when_worker_is_ready {
                 cli.try_ask("_loadstatus").ok()?;
             }
-            let answer = master_ready(self.master).then(|| cli.try_ask("show proc").ok())??;
+            let answer = master_ready(self.pid()).then(|| cli.try_ask("show proc").ok())??;
             (!rows(&answer).is_empty()).then_some(true)
         });
         self.note("serves", format!("{serves:?}"));
         if serves == Some(true) {
             self.note_cli("show proc");
             self.note_request();
-            Signal::TERM.send(self.master);
+            Signal::TERM.send(self.pid());
         }
         self.note_exit();
     }
@@ -239,16 +239,15 @@ impl Run {
         });
         self.note("serves", format!("{serves:?}"));
         if serves == Some(true) {
-            Signal::KILL.send(self.master);
+            Signal::KILL.send(self.pid());
             self.proxy().wait_exit(PATIENCE);
         }
     }
 
     /// Starts a process whose readiness is not waited for.
     pub fn spawn(&mut self, launch: Launch) {
-        let proxy = launch.spawn();
-        self.name_master(proxy.pid());
-        self.proxy = Some(proxy);
+        self.master.spawn(launch);
+        self.name_master(self.pid());
     }
 
     /// Goes on with a master that was forked by what [`Run::spawn`] started.
@@ -259,7 +258,6 @@ impl Run {
 
     fn name_master(&mut self, pid: Pid) {
         let name = if self.masters.is_empty() { "master" } else { "daemon" };
-        self.master = pid;
         self.masters.push(pid);
         self.names.number(pid as u64, name);
     }
@@ -285,15 +283,7 @@ impl Run {
 
     /// The process: the master, most of the time.
     pub fn master(&self) -> Pid {
-        self.master
-    }
-
-    pub fn proxy(&mut self) -> &mut Proxy {
-        self.proxy.as_mut().expect("a process was started")
-    }
-
-    pub fn cli(&self) -> MasterCli {
-        MasterCli::new(self.host.master_socket())
+        self.pid()
     }
 
     /// Waits until the master serves its CLI, would act on a signal, and has counted the
@@ -301,7 +291,7 @@ impl Run {
     /// signals; from 3.1 on they are held back until the new worker serves.
     #[track_caller]
     pub fn settle(&mut self) {
-        let (master, reloads, cli) = (self.master, self.reloads, self.cli());
+        let (master, reloads, cli) = (self.pid(), self.reloads, self.cli());
         let cli = cli.within(Duration::from_secs(2));
         let version = self.version;
         let ready = || {
@@ -333,7 +323,7 @@ impl Run {
     /// The same where its CLI can't be asked, for a first start that tells systemd.
     #[track_caller]
     pub fn wait_ready(&mut self) {
-        let master = self.master;
+        let master = self.pid();
         self.notify.wait_for("READY", |messages| {
             messages.iter().any(|message| message.sender == master && message.has("READY", "1"))
         });
@@ -346,11 +336,11 @@ impl Run {
     #[track_caller]
     pub fn reload(&mut self, signal: Signal) {
         self.reloads += 1;
-        if self.version.rules().holds_signals_back_after_failure && !master_ready(self.master) {
+        if self.version.rules().holds_signals_back_after_failure && !master_ready(self.pid()) {
             // Stock acts on none after a failed reload, but on its CLI.
             self.cli().ask("reload");
         } else {
-            signal.send(self.master);
+            signal.send(self.pid());
         }
         self.settle();
         self.wait_leaving();
@@ -382,7 +372,7 @@ impl Run {
     /// Waits until the workers told to leave no longer listen, or are gone.
     #[track_caller]
     pub fn wait_leaving(&self) {
-        let old: Vec<Pid> = self.rows_of("# old workers").iter().map(|row| row.pid).collect();
+        let old: Vec<Pid> = self.rows_of(Section::OldWorkers).iter().map(|row| row.pid).collect();
         wait_until(PATIENCE, "old workers to stop listening", || {
             old.iter().all(|pid| !listens(*pid))
         });
@@ -399,7 +389,7 @@ impl Run {
     }
 
     #[track_caller]
-    pub fn rows_of(&self, section: &str) -> Vec<Row> {
+    pub fn rows_of(&self, section: Section) -> Vec<Row> {
         let rows = self.rows();
         rows.into_iter().filter(|row| row.section == section).collect()
     }
@@ -407,7 +397,7 @@ impl Run {
     /// The current worker.
     #[track_caller]
     pub fn worker(&self) -> Pid {
-        let rows = self.rows_of("# workers");
+        let rows = self.rows_of(Section::Workers);
         assert_eq!(rows.len(), 1, "more or less than one current worker: {rows:?}");
         rows[0].pid
     }
@@ -416,18 +406,17 @@ impl Run {
     #[track_caller]
     pub fn wait_old_workers(&self, count: usize) {
         let what = format!("{count} old workers to be left");
-        wait_until(PATIENCE, &what, || self.rows_of("# old workers").len() == count);
+        wait_until(PATIENCE, &what, || self.rows_of(Section::OldWorkers).len() == count);
     }
 
     /// Opens a connection through the current worker, which keeps that worker from leaving
     /// until it is dropped.
     #[track_caller]
     pub fn hold(&self) -> Held {
-        let stream = TcpStream::connect(self.tcp.addr()).expect("connect to the tcp frontend");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set_read_timeout");
-        let resets = self.version.rules().misses_the_end_of_connections;
-        let mut held = Held { stream: BufReader::new(stream), resets };
-        assert!(held.works(), "a fresh connection does not echo");
+        let held = Held::open(self.tcp.addr()).expect("a fresh connection that echoes");
+        if self.version.rules().misses_the_end_of_connections {
+            return held.ends_with_a_reset();
+        }
         held
     }
 
@@ -485,7 +474,7 @@ impl Run {
         }
         for message in messages {
             let text = message.normalised(|pid| self.names.pid(pid));
-            let sender = if message.sender == self.master {
+            let sender = if message.sender == self.master() {
                 String::new()
             } else {
                 format!(" (from {})", self.names.pid(message.sender))
@@ -633,12 +622,7 @@ impl Run {
     /// listener accepted bears its path.
     #[track_caller]
     pub fn wait_cli_idle(&self) {
-        let accepted = format!("unix stream {}", self.master_socket());
-        wait_until(PATIENCE, "the master to close the last CLI connection", || {
-            procfs::descriptors(self.master).is_ok_and(|all| {
-                !all.iter().any(|descriptor| descriptor.kind.starts_with(&accepted))
-            })
-        });
+        wait_until(PATIENCE, "the master to close the last CLI connection", || self.cli_is_idle());
     }
 
     /// Waits until a message with this text has been written.
@@ -664,12 +648,12 @@ impl Run {
     #[track_caller]
     pub fn wait_executed(&self, program: &str) -> Pid {
         let found = try_wait_for(PATIENCE, || {
-            procfs::children(self.master).into_iter().rev().find(|pid| {
+            procfs::children(self.pid()).into_iter().rev().find(|pid| {
                 procfs::cmdline(*pid)
                     .is_ok_and(|cmdline| cmdline.first().is_some_and(|name| name == program))
             })
         });
-        found.unwrap_or_else(|| panic!("no child of {} executed {program}", self.master))
+        found.unwrap_or_else(|| panic!("no child of {} executed {program}", self.pid()))
     }
 
     /// Notes what is in the pidfile.
@@ -697,7 +681,7 @@ impl Run {
     /// Gives names to children as they turn up: workers and programs as the master's
     /// messages tell of them, others in the order of their start.
     pub fn learn(&mut self) {
-        if self.proxy.is_none() {
+        if self.master.started().is_none() {
             return;
         }
         self.learn_from_messages();
@@ -714,7 +698,7 @@ impl Run {
     }
 
     fn learn_from_messages(&mut self) {
-        let Some(proxy) = &self.proxy else { return };
+        let Some(proxy) = self.master.started() else { return };
         for line in log_lines(&proxy.stderr()) {
             let Some((what, pid)) = forked(&line.text) else { continue };
             if self.names.knows(pid) {
@@ -731,7 +715,7 @@ impl Run {
     }
 
     fn strangers(&self) -> Vec<Pid> {
-        let children = procfs::children(self.master);
+        let children = procfs::children(self.pid());
         children.into_iter().filter(|pid| !self.names.knows(*pid)).collect()
     }
 
@@ -762,32 +746,6 @@ impl Run {
 
     pub fn into_transcript(self) -> Vec<String> {
         self.lines
-    }
-}
-
-/// A connection through the tcp frontend.
-pub struct Held {
-    stream: BufReader<TcpStream>,
-    /// Ends with a reset.
-    resets: bool,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // Closed with something that wasn't read.
-        if self.resets && self.stream.get_mut().write_all(b"unread\n").is_ok() {
-            let _ = self.stream.get_ref().peek(&mut [0]);
-        }
-    }
-}
-
-impl Held {
-    /// Whether it still echoes.
-    pub fn works(&mut self) -> bool {
-        let mut back = String::new();
-        self.stream.get_mut().write_all(b"still there?\n").is_ok()
-            && self.stream.read_line(&mut back).is_ok()
-            && back == "still there?\n"
     }
 }
 
@@ -860,37 +818,18 @@ end)
 
 /// The rows of an answer to `show proc`, the master's first.
 pub fn rows(answer: &str) -> Vec<Row> {
-    let mut section = String::from("# master");
-    let mut rows = Vec::new();
-    // Up to 2.4 there is a column more.
-    let mut relative = false;
-    for line in answer.lines() {
-        let mut words: Vec<&str> = line.split_whitespace().collect();
-        relative |= line.contains("<relative PID>");
-        // `1`, `[was: 1]` or `-`.
-        if relative && words.len() > 2 && words.remove(2) == "[was:" {
-            words.remove(2);
-        }
-        if line.starts_with("# ") {
-            section = line.to_owned();
-        } else if let [pid, kind, reloads, ..] = words[..] {
-            if let (Ok(pid), Ok(reloads)) = (pid.parse(), reloads.parse()) {
-                rows.push(Row { section: section.clone(), pid, kind: kind.to_owned(), reloads });
-            }
-        }
-    }
-    rows
+    ShowProc::read(answer).rows
 }
 
 /// With no current worker, the newest of the old ones is the one in service, and comes first.
 fn in_service_again(rows: &mut [Row]) {
-    let (current, old) = ("# workers", "# old workers");
+    let (current, old) = (Section::Workers, Section::OldWorkers);
     let newest = rows.iter().filter(|row| row.section == old).map(|row| row.reloads).min();
     if rows.iter().any(|row| row.section == current) {
         return;
     }
     for row in rows.iter_mut().filter(|row| row.section == old && Some(row.reloads) == newest) {
-        row.section = current.to_owned();
+        row.section = current;
     }
     rows.sort_by_key(|row| row.section == old);
 }
@@ -936,20 +875,6 @@ pub fn version(binary: &Path) -> Version {
 
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_show_proc() {
-        let answer = "#<PID>          <type>\n\
-                      12   master  3 [failed: 1]   0d00h00m01s     3.0\n\
-                      # workers\n13              worker          0  0d  3.0\n\
-                      # old workers\n14              worker          2  0d  3.0\n# programs\n";
-        let rows: Vec<(String, Pid, u32)> =
-            rows(answer).into_iter().map(|row| (row.section, row.pid, row.reloads)).collect();
-        let row = |section: &str, pid, reloads| (section.to_owned(), pid, reloads);
-        let expected =
-            [row("# master", 12, 3), row("# workers", 13, 0), row("# old workers", 14, 2)];
-        assert_eq!(rows, expected);
-    }
 
     #[test]
     fn reads_who_was_forked() {

@@ -60,7 +60,7 @@ fn int_with_connections() {
     stop_busy("int_with_connections", Signal::INT);
 }
 
-fn begin_soft_stop(run: &mut Run) -> crate::run::Held {
+fn begin_soft_stop(run: &mut Run) -> mworker_kit::Held {
     run.start();
     let held = run.hold();
     run.note_events();

@@ -51,7 +51,7 @@ impl Broken {
                 installed.put_bytes(&head, "755");
             }
             Broken::TextWithoutInterpreter => installed.put_bytes(b"exit 0\n", "755"),
-            Broken::TooMuch => limit_stack(stage.proxy.pid(), SMALL_STACK),
+            Broken::TooMuch => limit_stack(stage.pid(), SMALL_STACK),
             Broken::Crashing => installed.put_bytes(b"#!/bin/sh\nkill -SEGV $$\n", "755"),
             Broken::TooOld => installed.put_bytes(b"#!/bin/sh\necho Usage >&2\nexit 1\n", "755"),
         }
@@ -59,7 +59,7 @@ impl Broken {
 
     fn undo(self, stage: &mut Stage, binary: &'static Binary) {
         match self {
-            Broken::TooMuch => limit_stack(stage.proxy.pid(), USUAL_STACK),
+            Broken::TooMuch => limit_stack(stage.pid(), USUAL_STACK),
             _ => stage.install(binary),
         }
     }
@@ -140,8 +140,8 @@ fn stock_ends(broken: Broken) {
         let binary = Binary::of(age, Kind::Stock);
         let mut stage = Stage::start(binary);
         broken.put(&stage, binary);
-        stage.proxy.signal(Signal::USR2);
-        stage.proxy.wait_exit(PATIENCE);
+        stage.signal(Signal::USR2);
+        stage.wait_exit();
         stage.host.wait_empty(PATIENCE);
         assert!(http::get(stage.address(), "/", PATIENCE).is_err(), "{broken:?}: who serves?");
     }

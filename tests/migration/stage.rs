@@ -4,20 +4,20 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use mworker_kit::procfs::listens;
+use mworker_kit::show_proc::Section;
 use mworker_kit::signal::master_ready;
 use mworker_kit::{
-    Backend, Host, Load, MasterCli, NotifySocket, PATIENCE, Pid, Plan, Port, Proxy, Signal, http,
-    procfs, try_wait_for, wait_until,
+    Backend, Held, Host, Load, Master, PATIENCE, Pid, Plan, Port, ShowProc, Signal, http, procfs,
+    try_wait_for, wait_until,
 };
 
 use crate::binaries::{Binary, Installed, Kind};
-use crate::held::Held;
-use crate::table::{Row, ShowProc};
 use crate::traces::{Traces, undisturbed};
 
 /// Old workers that a client holds, at any time but the first.
@@ -39,10 +39,8 @@ struct Worker {
 }
 
 pub struct Stage {
-    pub host: Host,
-    pub notify: NotifySocket,
+    master: Master,
     pub installed: Installed,
-    pub proxy: Proxy,
     http: Port,
     tcp: Port,
     echo: Backend,
@@ -61,6 +59,23 @@ pub struct Stage {
     points: Vec<(String, Arc<Traces>)>,
 }
 
+/// PID, reloads and version of a row.
+type Row<'a> = (Pid, u32, &'a str);
+
+impl Deref for Stage {
+    type Target = Master;
+
+    fn deref(&self) -> &Master {
+        &self.master
+    }
+}
+
+impl DerefMut for Stage {
+    fn deref_mut(&mut self) -> &mut Master {
+        &mut self.master
+    }
+}
+
 impl Stage {
     /// Starts it, and waits until it serves.
     pub fn start(binary: &'static Binary) -> Stage {
@@ -69,28 +84,24 @@ impl Stage {
 
     /// The same, with more in its environment.
     pub fn start_with(binary: &'static Binary, environment: &[(&str, &str)]) -> Stage {
-        let host = Host::new();
-        let notify = NotifySocket::at_path(&host);
-        let installed = Installed::new(host.dir());
+        let mut master = Master::new();
+        let installed = Installed::new(master.host.dir());
         installed.put(binary);
         let (http, tcp, echo) = (Port::reserve(), Port::reserve(), Backend::echo());
-        write_config(&host, &http, &tcp, &echo, "");
-        let launch = host
+        write_config(&master.host, &http, &tcp, &echo, "");
+        let launch = master
             .launch(installed.path())
             .args(["-Ws", "-S"])
-            .arg(host.master_socket())
+            .arg(master.host.master_socket())
             .arg("-f")
-            .arg(host.path("haproxy.cfg"))
-            .env("NOTIFY_SOCKET", notify.address());
+            .arg(master.host.path("haproxy.cfg"));
         let launch =
             environment.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
-        let proxy = launch.spawn();
+        master.spawn(launch);
         let current = Worker { pid: 0, binary, born: 0 };
         let mut stage = Stage {
-            host,
-            notify,
+            master,
             installed,
-            proxy,
             http,
             tcp,
             echo,
@@ -144,9 +155,15 @@ impl Stage {
         self.check("after a reload");
     }
 
+    /// A connection that keeps the worker in service from leaving.
+    #[track_caller]
+    fn hold(&self) -> Held {
+        Held::open(self.tcp.addr()).expect("a fresh connection that echoes")
+    }
+
     fn reload_unchecked(&mut self, by: By) {
         self.notify.take();
-        let held = Held::open(self.tcp.addr());
+        let held = self.hold();
         self.ask(by, true);
         self.reloads += 1;
         self.took_over(held, self.next);
@@ -191,7 +208,7 @@ impl Stage {
     /// 3.0 the master itself: that one is to wait then, for the other's worker.
     #[track_caller]
     pub fn reload_interrupted_by(&mut self, binary: &'static Binary) {
-        let held = Held::open(self.tcp.addr());
+        let held = self.hold();
         let mut serves = self.next;
         self.interrupt_reload(binary);
         if binary.since(3, 1) {
@@ -211,7 +228,7 @@ impl Stage {
         let made = Command::new("mkfifo").arg(&pipe).status();
         assert!(made.is_ok_and(|status| status.success()), "mkfifo");
         fs::rename(pipe, &config).expect("the pipe in its place");
-        self.proxy.signal(Signal::USR2);
+        self.master.signal(Signal::USR2);
         // Opens once somebody reads.
         let mut load = fs::File::options().write(true).open(&config).expect("a pipe");
         self.write_config(true);
@@ -222,7 +239,7 @@ impl Stage {
 
     fn ask(&mut self, by: By, success: bool) {
         match by {
-            By::Signal => self.proxy.signal(Signal::USR2),
+            By::Signal => self.master.signal(Signal::USR2),
             By::Cli => {
                 let answer = self.cli().ask("reload");
                 let due = format!("Success={}", u8::from(success));
@@ -236,9 +253,9 @@ impl Stage {
     #[track_caller]
     pub fn failed_exec(&mut self, by: By, why: &str) {
         self.notify.take();
-        let said = self.proxy.stderr().len();
+        let said = self.master.stderr().len();
         match by {
-            By::Signal => self.proxy.signal(Signal::USR2),
+            By::Signal => self.master.signal(Signal::USR2),
             By::Cli => {
                 let answer = self.cli().ask("reload");
                 let told = answer.starts_with("Success=0\n--\n") && answer.contains(why);
@@ -252,7 +269,7 @@ impl Stage {
             let status = self.notify.messages().iter().rev().find_map(|m| m.get("STATUS"));
             assert_eq!(status.as_deref(), Some("Reload failed!"));
         }
-        let log = self.proxy.stderr().split_off(said);
+        let log = self.master.stderr().split_off(said);
         assert!(log.contains("Failed to reexecute the master process"), "{log}");
         assert!(log.contains(why), "{log}");
     }
@@ -264,25 +281,23 @@ impl Stage {
         self.http.addr()
     }
 
-    pub fn cli(&self) -> MasterCli {
-        MasterCli::new(self.host.master_socket())
-    }
-
     /// Waits until the master answers, would act on a signal, and has counted everything; up to
     /// 3.0 a stock image that is about to be replaced loses signals.
     #[track_caller]
     pub fn settle(&mut self) -> ShowProc {
-        let (master, cli) = (self.proxy.pid(), self.cli().within(Duration::from_secs(2)));
+        let (master, cli) = (self.master.pid(), self.cli().within(Duration::from_secs(2)));
         let mut seen = None;
         let settled = try_wait_for(PATIENCE, || {
             // Read along, or the queue fills up and a stock master blocks.
-            self.notify.messages();
-            if let Some(status) = self.proxy.try_exit() {
+            self.master.notify.messages();
+            if let Some(status) = self.master.try_exit() {
                 panic!("the master has left: {status}");
             }
             seen = master_ready(master).then(|| cli.try_ask("show proc").ok())?;
-            let table = ShowProc::read(seen.as_ref()?)?;
-            let counted = table.reloads == self.reloads && self.counts_failures(table.failed);
+            let table = ShowProc::read(seen.as_ref()?);
+            let counted = table.is_whole()
+                && table.reloads == self.reloads
+                && self.counts_failures(table.failed);
             (counted && master_ready(master)).then_some(table)
         });
         settled.unwrap_or_else(|| {
@@ -301,9 +316,10 @@ impl Stage {
     pub fn wait_for_workers(&mut self, current: usize, old: usize) {
         let due = &self.next.version;
         let counted = try_wait_for(PATIENCE, || {
-            let table = ShowProc::read(&self.cli().try_ask("show proc").ok()?)?;
-            let new = table.current.iter().any(|row| row.version == *due);
-            (new && (table.current.len(), table.old.len()) == (current, old)).then_some(())
+            let table = ShowProc::read(&self.cli().try_ask("show proc").ok()?);
+            let new = table.of(Section::Workers).any(|row| row.version == *due);
+            let counted = (table.workers.len(), table.old.len()) == (current, old);
+            (new && counted && table.is_whole()).then_some(())
         });
         let seen = self.cli().try_ask("show proc");
         assert!(counted.is_some(), "not {current} current workers, {old} old ones: {seen:?}");
@@ -316,11 +332,11 @@ impl Stage {
         let end = std::time::Instant::now() + PATIENCE;
         while pid == 0 {
             let table = self.settle();
-            if let [row] = &table.current[..] {
-                pid = if row.pid == former { 0 } else { row.pid };
+            if let [worker] = table.workers[..] {
+                pid = if worker == former { 0 } else { worker };
             }
             let late = std::time::Instant::now() > end;
-            assert!(!late, "no new worker alone in service: {table:?}\n{}", self.proxy.stderr());
+            assert!(!late, "no new worker alone in service: {table:?}\n{}", self.master.stderr());
         }
         let what = format!("former worker {former} to stop listening");
         wait_until(PATIENCE, &what, || former == 0 || !listens(former));
@@ -335,7 +351,7 @@ impl Stage {
         self.notify.wait_for(&format!("{expected:?}"), |seen| {
             seen.last().is_some_and(|message| message.has(last, "1"))
         });
-        let master = self.proxy.pid();
+        let master = self.master.pid();
         let mut words: Vec<String> = Vec::new();
         for message in self.notify.messages() {
             assert_eq!(message.sender, master, "{message}");
@@ -359,7 +375,7 @@ impl Stage {
         let table = self.settle();
         self.check_table(&table, &point);
         self.check_processes(&table, &point);
-        let master = self.proxy.pid();
+        let master = self.master.pid();
         assert!(self.installed.is_run_by(master), "{point}: the master runs another binary");
         let response = http::get(self.http.addr(), "/", PATIENCE).expect("a response");
         assert_eq!(response.body, self.current.pid.to_string(), "{point}: who serves");
@@ -376,30 +392,33 @@ impl Stage {
     }
 
     fn check_table(&self, table: &ShowProc, point: &str) {
-        let row = |worker: &Worker| Row {
-            pid: worker.pid,
-            reloads: self.reloads - worker.born,
-            version: worker.binary.version.clone(),
+        let row = |worker: &Worker| -> Row {
+            (worker.pid, self.reloads - worker.born, &worker.binary.version)
         };
         let mut old: Vec<Row> = self.old.iter().map(|(worker, _)| row(worker)).collect();
-        let mut seen = table.clone();
+        let rows = |section| -> Vec<Row> {
+            table.of(section).map(|row| (row.pid, row.reloads, &*row.version)).collect()
+        };
+        let mut seen = rows(Section::OldWorkers);
         // Stock takes the worker in service for an old one after a refusal.
         let mistaken = self.binary.kind == Kind::Stock && self.binary.since(3, 1);
         let mut current = vec![row(&self.current)];
-        if mistaken && table.current.is_empty() {
+        if mistaken && table.workers.is_empty() {
             old.append(&mut current);
         }
-        old.sort_by_key(|row| row.pid);
-        seen.old.sort_by_key(|row| row.pid);
-        assert_eq!(seen.current, current, "{point}: workers");
-        assert_eq!(seen.old, old, "{point}: old workers");
-        assert_eq!((seen.master, seen.programs.len()), (self.proxy.pid(), 0), "{point}");
+        old.sort_unstable();
+        seen.sort_unstable();
+        assert_eq!(rows(Section::Workers), current, "{point}: workers");
+        assert_eq!(seen, old, "{point}: old workers");
+        let master = table.master().map(|row| row.pid);
+        let workers = table.workers.len() + table.old.len();
+        assert_eq!((master, table.rows.len()), (Some(self.pid()), workers + 1), "{point}");
     }
 
     /// The master's children are those of the table, no zombie among them, and of all that was
     /// ever forked nothing else lives.
     fn check_processes(&self, table: &ShowProc, point: &str) {
-        let (master, due) = (self.proxy.pid(), table.children());
+        let (master, due) = (self.master.pid(), table.children());
         let seen = || {
             let mut children: Vec<Pid> =
                 procfs::all().iter().filter(|p| p.parent == master).map(|p| p.pid).collect();
@@ -414,13 +433,7 @@ impl Stage {
 
     /// What the master and its worker have about them, when nobody asks the master anything.
     pub fn traces(&self) -> Traces {
-        let accepted = format!("unix stream {}", self.host.master_socket().display());
-        let master = self.proxy.pid();
-        let idle = || {
-            let all = procfs::descriptors(master).ok()?;
-            let asked = all.iter().any(|descriptor| descriptor.kind.starts_with(&accepted));
-            (!asked).then(|| Traces::of(master, self.current.pid))?
-        };
+        let idle = || self.cli_is_idle().then(|| Traces::of(self.pid(), self.current.pid))?;
         mworker_kit::wait_for(PATIENCE, "the master to close the last CLI connection", idle)
     }
 
@@ -463,7 +476,7 @@ impl Stage {
             load.stop().assert_clean();
         }
         self.notify.take();
-        self.proxy.signal(signal);
+        self.master.signal(signal);
         let soft = signal == Signal::USR1;
         if soft {
             let worker = self.current.pid;
@@ -473,7 +486,7 @@ impl Stage {
             }
             self.old.clear();
         }
-        let status = self.proxy.wait_exit(PATIENCE);
+        let status = self.wait_exit();
         assert_eq!(status.code(), Some(0), "{}: {status}", self.binary.name());
         self.wait_notified(&["STOPPING"]);
         self.host.wait_empty(PATIENCE);

@@ -1,10 +1,11 @@
 //! A proxy under test, and `mworkerctl` beside it.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::{env, fs};
 
-use mworker_kit::{Backend, Host, PATIENCE, Pid, Port, Proxy, Signal, http, wait_until};
+use mworker_kit::{Backend, Host, Master, PATIENCE, Pid, Port, Proxy, Signal, http, wait_until};
 use serde_json::Value;
 
 /// An address of TEST-NET-1, which no host has: reads well, and can't be bound.
@@ -110,10 +111,17 @@ pub fn start_with(args: &str, environment: &[(&str, &str)]) -> Running {
 /// One test's proxy.
 pub struct Scene {
     pub kind: Kind,
-    pub host: Host,
+    master: Master,
     pub port: Port,
     backends: [Backend; 2],
-    proxy: Option<Proxy>,
+}
+
+impl Deref for Scene {
+    type Target = Master;
+
+    fn deref(&self) -> &Master {
+        &self.master
+    }
 }
 
 impl Scene {
@@ -121,10 +129,9 @@ impl Scene {
     pub fn new(kind: Kind) -> Scene {
         Scene {
             kind,
-            host: Host::new(),
+            master: Master::new(),
             port: Port::reserve(),
             backends: [Backend::http("0"), Backend::http("1")],
-            proxy: None,
         }
     }
 
@@ -197,20 +204,20 @@ impl Scene {
     /// Starts it with its CLI at another address.
     pub fn start_at(&mut self, cli: &str) {
         let launch = self.host.launch(self.kind.binary()).args(["-W", "-S", cli, "-f"]);
-        self.proxy = Some(launch.arg(self.host.path("conf")).spawn());
+        let launch = launch.arg(self.host.path("conf"));
+        self.master.spawn(launch);
     }
 
     /// Ends it.
     #[track_caller]
     pub fn stop(&mut self) {
-        Signal::TERM.send(self.master());
-        // Its drop would end the one that is started next.
-        self.proxy.take().expect("it was started").wait_exit(PATIENCE);
+        self.signal(Signal::TERM);
+        self.master.wait_exit();
         self.host.wait_empty(PATIENCE);
     }
 
     pub fn master(&self) -> Pid {
-        self.proxy.as_ref().expect("it was started").pid()
+        self.pid()
     }
 
     /// What a new connection is answered.
