@@ -8,7 +8,8 @@ use mworker_kit::{PATIENCE, Signal, try_wait_for, wait_for};
 
 use crate::compare::{OURS, STOCK, binary};
 use crate::faults::answering;
-use crate::run::{Run, version};
+use crate::run::Run;
+use crate::version::version;
 
 /// Long enough to see stock lose one. If it is too short for a slow machine, stock looks worse
 /// than it is.

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::differences::{DIFFERENCES, Difference, REWRITES};
-use crate::run::{Run, version};
-use crate::version::not_compared;
+use crate::run::Run;
+use crate::version::{not_compared, version};
 
 /// Drives stock, then ours, and panics with a diff if they behave unlike each other in a
 /// way that is not listed.

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::ops::RangeInclusive;
+use std::path::Path;
+use std::process::Command;
 
 /// Major and minor number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +24,23 @@ pub const fn until(major: u32, minor: u32) -> Versions {
 
 pub const fn between(from: (u32, u32), to: (u32, u32)) -> Versions {
     Version(from.0, from.1)..=Version(to.0, to.1)
+}
+
+/// What the binary calls its version.
+pub fn version_text(binary: &Path) -> String {
+    let output = Command::new(binary).arg("-v").output().expect("the binary can be run");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split_whitespace().nth(2).unwrap_or_else(|| panic!("odd -v: {text:?}")).to_owned()
+}
+
+/// Its major and minor number.
+pub fn version(binary: &Path) -> Version {
+    let text = version_text(binary);
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse().ok());
+    let numbers = numbers.next().zip(numbers.next());
+    numbers
+        .map(|(major, minor)| Version(major, minor))
+        .unwrap_or_else(|| panic!("odd version: {text:?}"))
 }
 
 /// A scenario that stock of some versions can't go through. Ours has to.
