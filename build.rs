@@ -89,7 +89,14 @@ fn plain(line: &str) -> String {
     }
     match line.strip_prefix("#define ").and_then(|d| d.split_once(" -")) {
         Some((name, number)) => format!("#define {name} (-{number})"),
-        None => line.replace("// __cplusplus", "").replace("// extern \"C\"", "").trim_end().into(),
+        None if line.contains("/*") || line.trim_start().starts_with('*') => line.into(),
+        // Pointers as they are named in cbindgen.toml.
+        None => line
+            .replace("* ", "*")
+            .replace("// __cplusplus", "")
+            .replace("// extern \"C\"", "")
+            .trim_end()
+            .into(),
     }
 }
 

@@ -90,6 +90,12 @@
 #define MWORKER_IN_MASTER 0
 /* mworker_start_worker() returned in the new worker. */
 #define MWORKER_IN_WORKER 1
+/* The new worker serves, and the caller has reported that. */
+#define MWORKER_LOAD_SUCCEEDED 0
+/* There is none: the configuration was refused, or the fork failed. */
+#define MWORKER_LOAD_FAILED 1
+/* There is none, and the caller has counted and reported that. */
+#define MWORKER_LOAD_FAILURE_REPORTED 2
 /* Bytes of a counter's name, with the NUL at its end. */
 #define MWORKER_COUNTER_NAME 33
 
@@ -472,13 +478,21 @@ int mworker_set_pidfile(struct mworker *mw, const char *path);
 int mworker_start_worker(struct mworker *mw);
 
 /*
- * The new configuration is refused, because of `why` (not NULL; for people).
- * At a reload it counts as failed, is logged and told, and MWORKER_OK is
- * returned: go on with the loop, the old workers serve. At the first start
- * MWORKER_ERR_ABSENT: there is nothing to go on with, and nothing is logged.
- * Masters, instead of mworker_start_worker().
+ * Says how the load of the configuration ended: `result` is one of
+ * MWORKER_LOAD_. `reason` says for people why it failed; only a failure that
+ * isn't reported yet needs it, else it may be NULL. Masters.
+ *
+ * At a reload MWORKER_LOAD_FAILED is counted, logged and notified. Go on with
+ * the loop then: the old workers serve. At the first start there is nothing to
+ * go on with: it returns MWORKER_ERR_ABSENT, and the process should leave.
+ * Nothing is logged then, except in HAProxy, where it also leaves.
+ *
+ * A worker that mworker_start_worker() has forked reports for itself: by
+ * mworker_ready(), or by its end. The other results are for HAProxy, whose own
+ * code reports. Up to 3.0 the process re-executes itself to wait, so the
+ * function returns only when that failed.
  */
-int mworker_load_failed(struct mworker *mw, const char *why);
+int mworker_load_ended(struct mworker *mw, int result, const char *reason);
 
 /*
  * Runs the master's loop until the master has to leave; returns the status to
@@ -535,8 +549,16 @@ int mworker_reload(struct mworker *mw);
 int mworker_hard_reload(struct mworker *mw);
 
 /*
+ * The same for a client of the master CLI that waits for the answer: while a
+ * worker is starting the reload is refused instead of done later. The old
+ * workers leave at once if `hard` isn't 0. When `before_exec` is called, the
+ * client's connection has to go where the next image answers it.
+ */
+int mworker_reload_for_client(struct mworker *mw, int hard);
+
+/*
  * Returns MWORKER_OK if mworker_reload() could begin now, else what it would
- * return. Masters.
+ * return. For those who show it: a reload answers by itself. Masters.
  */
 int mworker_may_reload(const struct mworker *mw);
 
@@ -721,7 +743,7 @@ const char *mworker_text_peek(const struct mworker_text *text,
                               size_t room,
                               size_t *length);
 
-/* The next `taken` bytes have been read. */
+/* Consumes `taken` bytes. */
 int mworker_text_advance(struct mworker_text *text, size_t taken);
 
 /* Frees a text; nothing for NULL. */
@@ -742,7 +764,8 @@ int mworker_set_argv(struct mworker *mw,
  * Sets the environment that next images are started with (ends with NULL;
  * copied), or for NULL: the one that there is at the time. Masters.
  */
-int mworker_set_environment(struct mworker *mw, const char *const *environment);
+int mworker_set_environment(struct mworker *mw,
+                            const char *const *environment);
 
 /*
  * Sets the RLIMIT_NOFILE that next images are started with; without it the one
@@ -781,31 +804,10 @@ int mworker_take_over_pids(struct mworker *mw, const int *pids, size_t count);
 int mworker_write_table(struct mworker *mw);
 
 /*
- * HAProxy's own code has seen the new worker start, and told who had to be
- * told. Up to 3.0 the process re-executes itself to wait, so this returns only
- * when that failed. Masters.
- */
-int mworker_loaded(struct mworker *mw);
-
-/*
  * The image that waits, up to 3.0, is ready to: tells systemd so, where the
  * former image has left that to it. Masters, after mworker_read_table().
  */
 int mworker_waits(struct mworker *mw);
-
-/*
- * The new configuration can't be used, because of `why` (not NULL), or there
- * could be no worker: the reload failed, which is counted, logged and told. Up
- * to 3.0 the process re-executes itself to wait, so this returns only when
- * that failed. Masters.
- */
-int mworker_refused(struct mworker *mw, const char *why);
-
-/*
- * HAProxy's own code has refused the new configuration, and told who had to be
- * told: the old worker is the one in service again. Masters.
- */
-int mworker_not_loaded(struct mworker *mw);
 
 /*
  * Returns 1 if the last load succeeded, 0 if it failed, MWORKER_ERR_ABSENT
@@ -861,7 +863,7 @@ int mworker_fork_process(struct mworker *mw);
 /*
  * Forks a worker of HAProxy 1.8, number `relative_pid` (from 1 on) of this
  * start, and makes its row. Returns the PID in the master, 0 in the worker (see
- * mworker_fork()), or MWORKER_ERR_SYSTEM; then mworker_refused() is due.
+ * mworker_fork()), or MWORKER_ERR_SYSTEM; then mworker_load_ended() is due.
  * Masters.
  */
 int mworker_fork_new(struct mworker *mw, int relative_pid);
@@ -869,9 +871,15 @@ int mworker_fork_new(struct mworker *mw, int relative_pid);
 /*
  * Ends the workers and programs that this image has forked, and waits for their
  * end: not all that belong together could be. They count as never forked;
- * mworker_refused() or mworker_release_unborn() is due. Masters.
+ * mworker_load_ended() or mworker_release_unborn() is due. Masters.
  */
 int mworker_stop_new(struct mworker *mw);
+
+/*
+ * Adds the row of the worker that mworker_fork() is to fork, with both ends of
+ * a socketpair. Masters.
+ */
+int mworker_add_worker(struct mworker *mw);
 
 /*
  * Forks the process of the worker's row that has none yet. Returns

@@ -592,7 +592,9 @@ mod command_line_interface {
 
 mod living {
     use super::*;
-    use mworker::core::lifecycle::{Action, Event, ExecKind, Hardness, Lifecycle, Now, Policy};
+    use mworker::core::lifecycle::{
+        Action, Event, ExecKind, Hardness, Lifecycle, Load, Now, Policy,
+    };
     use mworker::core::process::Pid;
     use mworker::core::signal::{Ending, Signal};
 
@@ -617,6 +619,10 @@ mod living {
         prop::collection::vec(row, 0..8)
     }
 
+    fn ended(result: Load) -> Event<'static> {
+        Event::LoadEnded { result, why: "" }
+    }
+
     fn events() -> impl Strategy<Value = Event<'static>> {
         static END: Ending = Ending { code: 139, reason: String::new() };
         static LEFT: Ending = Ending { code: 0, reason: String::new() };
@@ -625,10 +631,12 @@ mod living {
         prop_oneof![
             select(Signal::ALL.to_vec()).prop_map(Event::Signal),
             Just(Event::Reload(Hardness::Soft)),
+            Just(Event::ReloadNow(Hardness::Soft)),
             (1..20i32).prop_map(|pid| Event::Forked { pid: Pid::new(pid).expect("above 0") }),
-            Just(Event::StartFailed { why: "" }),
+            Just(ended(Load::Failed)),
+            Just(ended(Load::FailureReported)),
             pid().prop_map(|pid| Event::Ready { pid }),
-            Just(Event::ReadyTakenByHost),
+            Just(ended(Load::Succeeded)),
             Just(Event::EnforceMaxReloads),
             select(vec![reload, ExecKind::Wait])
                 .prop_map(|kind| Event::ExecFailed { kind, why: "" }),
@@ -659,7 +667,7 @@ mod living {
                 let mut actions = Vec::new();
                 let known: Vec<i32> = table.rows().map(|(_, p)| p.pid).collect();
                 let now = Now { wall, monotonic_usec: 0 };
-                life.step(&mut table, event, now, &mut actions);
+                let _ = life.step(&mut table, event, now, &mut actions);
                 for action in actions {
                     match action {
                         Action::Kill { pid, .. } => prop_assert!(known.contains(&pid.get())),

@@ -122,33 +122,39 @@ static int shim_parse_show_proc(char **args, char *payload, struct appctx *appct
 	return 0;
 }
 
+#if MWORKER_HAPROXY >= 0x0207
+/* The client that typed the command, and whether it waits for the next image. */
+static struct appctx *shim_client;
+static int shim_client_parked;
+#endif
+
 /*
- * The connection whose client typed the command waits in the master's own
- * socketpair, where the next image finds and answers it. This process's copy
- * closes itself with the exec, and is still there when that fails. Returns 1 if
- * it waits there. Up to 2.6 a client learns nothing, but that its connection ends.
+ * The client's connection waits in the master's own socketpair, where the next
+ * image finds and answers it. This process's copy closes itself with the exec,
+ * and is still there when that fails. Up to 2.6 a client learns nothing, but that
+ * its connection ends.
  */
-static int shim_park_client(struct appctx *appctx)
+void shim_park_client(void *user)
 {
 #if MWORKER_HAPROXY >= 0x0207
-	struct stconn *sc = appctx_sc(appctx);
+	struct stconn *sc = shim_client ? appctx_sc(shim_client) : NULL;
 	struct stream *strm = sc ? sc_strm(sc) : NULL;
 	struct connection *conn = strm && strm->scf ? sc_conn(strm->scf) : NULL;
 	int fd = conn ? conn_fd(conn) : -1;
 
-	return fd >= 0 && send_fd_uxst(proc_self->ipc_fd[0], fd) == 0;
-#else
-	return 0;
+	shim_client_parked = fd >= 0 && send_fd_uxst(proc_self->ipc_fd[0], fd) == 0;
 #endif
 }
 
-static void shim_drop_parked_client(void)
+/* The exec failed: the client is answered here. */
+void shim_take_client_back(void *user, int error)
 {
 #if MWORKER_HAPROXY >= 0x0207
-	int fd = recv_fd_uxst(proc_self->ipc_fd[1]);
+	int fd = shim_client_parked ? recv_fd_uxst(proc_self->ipc_fd[1]) : -1;
 
 	if (fd >= 0)
 		close(fd);
+	shim_client_parked = 0;
 #endif
 }
 
@@ -161,24 +167,17 @@ static int shim_answer_failure(struct appctx *appctx, const char *why)
 /* "reload" and "hard-reload". */
 static int shim_parse_reload(char **args, char *payload, struct appctx *appctx, void *private)
 {
-	int parked, result;
-
 	if (!cli_has_level(appctx, ACCESS_LVL_OPER))
 		return 1;
 
-	result = mworker_may_reload(shim_mworker);
-	if (result != MWORKER_OK)
-		return shim_answer_failure(appctx, mworker_strerror(result));
-
-	parked = shim_park_client(appctx);
-	if (*args[0] == 'h')
-		result = mworker_hard_reload(shim_mworker);
-	else
-		result = mworker_reload(shim_mworker);
-
+#if MWORKER_HAPROXY >= 0x0207
+	shim_client = appctx;
+#endif
+	mworker_reload_for_client(shim_mworker, *args[0] == 'h');
 	/* It failed. */
-	if (parked)
-		shim_drop_parked_client();
+#if MWORKER_HAPROXY >= 0x0207
+	shim_client = NULL;
+#endif
 	return shim_answer_failure(appctx, mworker_error(shim_mworker));
 }
 

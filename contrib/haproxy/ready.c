@@ -116,7 +116,7 @@ void mworker_unblock_signals()
 	shim_register_signals();
 	if (load_status && !shim_starting()) {
 		shim_unanswered = 0;
-		mworker_loaded(shim_mworker);
+		mworker_load_ended(shim_mworker, MWORKER_LOAD_SUCCEEDED, NULL);
 	}
 	mworker_release_signals();
 }
@@ -155,24 +155,13 @@ void mworker_create_master_cli(void)
 /* The rows of the master, at a first start, and of the worker to be. */
 void mworker_prepare_master(void)
 {
-	struct mworker_proc *worker;
-
 	setenv("HAPROXY_MWORKER", "1", 1);
 	if (!getenv("HAPROXY_MWORKER_REEXEC") && mworker_env_to_proc_list() < 0)
 		exit(EXIT_FAILURE);
-
-	worker = mworker_proc_new();
-	if (!worker) {
-		ha_alert("Cannot allocate process structures.\n");
+	if (mworker_add_worker(shim_mworker) != MWORKER_OK) {
+		ha_alert("%s\n", mworker_error(shim_mworker));
 		exit(EXIT_FAILURE);
 	}
-	worker->options = PROC_O_TYPE_WORKER | PROC_O_INIT;
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, worker->ipc_fd) < 0) {
-		ha_alert("Cannot create worker master CLI socketpair.\n");
-		exit(EXIT_FAILURE);
-	}
-	worker->version = strdup(haproxy_version);
-	LIST_APPEND(&proc_list, &worker->list);
 }
 
 static void shim_become_worker(void)
@@ -304,7 +293,7 @@ void mworker_run_master(void)
 		if (!pool_head_stk_ctr)
 			global.tune.nb_stk_ctr = 0;
 #endif
-		mworker_not_loaded(shim_mworker);
+		mworker_load_ended(shim_mworker, MWORKER_LOAD_FAILURE_REPORTED, NULL);
 		shim_register_signals();
 		mworker_release_signals();
 	}

@@ -185,6 +185,8 @@ static void shim_init(void)
 		.haproxy = MWORKER_HAPROXY,
 		.table = (struct mworker_list *)&proc_list,
 		.log = shim_log,
+		.before_exec = shim_park_client,
+		.after_failed_exec = shim_take_client_back,
 		.gone = shim_gone,
 		.crashed = shim_crashed,
 #if MWORKER_HAPROXY >= 0x0301

@@ -44,6 +44,10 @@ void shim_register_signal(int number, void (*function)(struct sig_handler *sh));
 /* Takes the listeners that use descriptor `fd` out of service. */
 void shim_forget_listeners_on(int fd);
 
+/* The client of a reload, before an exec and when it failed. */
+void shim_park_client(void *user);
+void shim_take_client_back(void *user, int error);
+
 /* kill(), but for who isn't a child any more. */
 int shim_kill(pid_t pid, int signal);
 

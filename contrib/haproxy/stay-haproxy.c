@@ -28,7 +28,7 @@ void reexec_on_failure(void)
 	get_cur_unixsocket();
 	shim_prepare_exec();
 	mworker_notify_reloading(shim_mworker);
-	mworker_refused(shim_mworker, shim_refusal);
+	mworker_load_ended(shim_mworker, MWORKER_LOAD_FAILED, shim_refusal);
 	/*
 	 * It can't be executed any more, and of this image only the library is fit
 	 * for use: it looks after the workers until a reload works again.
@@ -47,7 +47,7 @@ void mworker_loop(void)
 	shim_prepare_exec();
 	shim_forget_worker_ends();
 	if (!(global.mode & MODE_MWORKER_WAIT))
-		mworker_loaded(shim_mworker);
+		mworker_load_ended(shim_mworker, MWORKER_LOAD_SUCCEEDED, NULL);
 	mworker_notify_ready(shim_mworker);
 	shim_register_signals();
 

@@ -19,7 +19,7 @@ void mworker_reexec_waitmode(void)
 	/* As that version does before every exec. */
 	mworker_notify_reloading(shim_mworker);
 #endif
-	mworker_loaded(shim_mworker);
+	mworker_load_ended(shim_mworker, MWORKER_LOAD_SUCCEEDED, NULL);
 	/* It can't be executed any more: wait in this image, which has all it needs. */
 	global.nbtgroups = 1;
 	global.nbthread = 1;
@@ -41,7 +41,7 @@ void reexec_on_failure(void)
 #if MWORKER_HAPROXY < 0x0207
 	mworker_notify_reloading(shim_mworker);
 #endif
-	mworker_refused(shim_mworker, shim_refusal);
+	mworker_load_ended(shim_mworker, MWORKER_LOAD_FAILED, shim_refusal);
 	/*
 	 * It can't be executed any more, and of this image only the library is fit
 	 * for use: it looks after the workers until a reload works again.

@@ -146,7 +146,7 @@ static int run_master(const struct options *options, struct mworker *mw)
         return EXIT_FAILURE;
     }
     if (prepare(options, mw, &config, why) < 0) {
-        if (mworker_load_failed(mw, why) == MWORKER_OK)
+        if (mworker_load_ended(mw, MWORKER_LOAD_FAILED, why) == MWORKER_OK)
             result = mworker_run(mw);
         else
             complain(why);

@@ -1,5 +1,6 @@
 //! Results.
 
+use crate::core::lifecycle::Refusal;
 use std::ffi::CStr;
 use std::os::raw::{c_char, c_int};
 
@@ -43,10 +44,26 @@ impl Failure {
         Self::new(ERR_INVALID, text)
     }
 
-    /// A system call of `what` failed.
-    pub(super) fn system(what: &str, error: &std::io::Error) -> Self {
+    fn system(what: &str, error: &std::io::Error) -> Self {
         let text = format!("{what}: {}", crate::sys::describe(error));
         Self { code: ERR_SYSTEM, text, errno: Some(error.raw_os_error().unwrap_or(libc::EIO)) }
+    }
+}
+
+impl Failure {
+    /// Of a system call of `what`.
+    pub(super) fn of(what: &str) -> impl Fn(std::io::Error) -> Self {
+        move |error| Self::system(what, &error)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal {
+            Refusal::InProgress => ERR_BUSY,
+            Refusal::Leaving => ERR_LEAVING,
+        };
+        Self::new(code, refusal.text())
     }
 }
 

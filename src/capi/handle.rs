@@ -4,10 +4,10 @@ use super::error::{ERR_BUSY, ERR_ROLE, Failure, OK};
 use super::guard::guard_result;
 use super::host::{CHost, c_string};
 use super::list::ListTable;
+use super::pointers::ConstMw;
 use crate::sys;
 use crate::sys::run::{Runner, Server};
 use crate::sys::shared::Page;
-use crate::sys::signals::Set;
 use crate::sys::worker::Worker;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ffi::CString;
@@ -34,9 +34,6 @@ pub struct MasterSide {
     pub master: sys::master::Master<ListTable, CHost>,
     pub runner: Option<Runner>,
     pub server: Option<Server>,
-    pub listeners_from: Option<i32>,
-    /// What was held back before this library held anything back.
-    pub original_mask: Option<Set>,
     /// After the fork, in a worker whose host's own code takes over.
     pub page: Option<&'static Page>,
 }
@@ -102,18 +99,37 @@ impl Drop for Entered<'_> {
     }
 }
 
+/// What a call that works answers.
+pub trait Answer {
+    fn code(self) -> c_int;
+}
+
+impl Answer for () {
+    fn code(self) -> c_int {
+        OK
+    }
+}
+
+impl Answer for bool {
+    fn code(self) -> c_int {
+        c_int::from(self)
+    }
+}
+
+impl Answer for c_int {
+    fn code(self) -> c_int {
+        self
+    }
+}
+
 /// Runs `body` with the side of the handle `mw`, and makes a result of it.
-///
-/// # Safety
-/// `mw` is NULL or a handle of [`super::mworker_new`] that has not been freed,
-/// used by one thread.
-pub unsafe fn enter(
-    mw: *const Handle,
-    body: impl FnOnce(&mut Side) -> Result<c_int, Failure>,
+pub fn enter<A: Answer>(
+    mw: impl Into<ConstMw>,
+    body: impl FnOnce(&mut Side) -> Result<A, Failure>,
 ) -> c_int {
+    let mw = mw.into();
     guard_result(|| {
-        // SAFETY: by the caller's promise.
-        let Some(handle) = (unsafe { mw.as_ref() }) else {
+        let Some(handle) = mw.get() else {
             return Failure::invalid("the handle is NULL").code;
         };
         if handle.busy.replace(true) {
@@ -127,46 +143,36 @@ pub unsafe fn enter(
             handle.page.store(std::ptr::from_ref(page).cast_mut(), Ordering::Release);
         }
         drop(entered);
-        result.unwrap_or_else(|failure| handle.fail(failure))
+        result.map_or_else(|failure| handle.fail(failure), Answer::code)
     })
 }
 
 /// The same, for masters only.
-///
-/// # Safety
-/// As [`enter`].
-pub unsafe fn enter_master(
-    mw: *const Handle,
-    body: impl FnOnce(&mut MasterSide) -> Result<c_int, Failure>,
+pub fn master<A: Answer>(
+    mw: impl Into<ConstMw>,
+    body: impl FnOnce(&mut MasterSide) -> Result<A, Failure>,
 ) -> c_int {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        enter(mw, |side| match side {
-            Side::Master(side) => body(side),
-            Side::Worker(_) => Err(Failure::new(ERR_ROLE, "this is for masters, not for workers")),
-        })
-    }
+    enter(mw, |side| match side {
+        Side::Master(side) => body(side),
+        Side::Worker(_) => Err(Failure::new(ERR_ROLE, "this is for masters, not for workers")),
+    })
+}
+
+/// The same, for what can't fail.
+pub fn of_master<A: Answer>(
+    mw: impl Into<ConstMw>,
+    body: impl FnOnce(&mut MasterSide) -> A,
+) -> c_int {
+    master(mw, |side| Ok(body(side)))
 }
 
 /// The same, for workers only.
-///
-/// # Safety
-/// As [`enter`].
-pub unsafe fn enter_worker(
-    mw: *const Handle,
-    body: impl FnOnce(&mut WorkerSide) -> Result<c_int, Failure>,
+pub fn worker<A: Answer>(
+    mw: impl Into<ConstMw>,
+    body: impl FnOnce(&mut WorkerSide) -> Result<A, Failure>,
 ) -> c_int {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        enter(mw, |side| match side {
-            Side::Worker(side) => body(side),
-            Side::Master(_) => Err(Failure::new(ERR_ROLE, "this is for workers, not for masters")),
-        })
-    }
-}
-
-/// For bodies that have nothing to say.
-pub fn done(body: impl FnOnce()) -> Result<c_int, Failure> {
-    body();
-    Ok(OK)
+    enter(mw, |side| match side {
+        Side::Worker(side) => body(side),
+        Side::Master(_) => Err(Failure::new(ERR_ROLE, "this is for workers, not for masters")),
+    })
 }

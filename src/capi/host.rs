@@ -92,8 +92,6 @@ const SMALLEST: usize = offset_of!(Host, log);
 pub struct CHost {
     host: Host,
     generation: Generation,
-    /// The library runs the loop, and returns instead of leaving.
-    pub returns: bool,
 }
 
 /// What a host's table says of itself.
@@ -142,7 +140,7 @@ pub unsafe fn describe(host: *const Host) -> Result<Described, Failure> {
     // SAFETY: NULL or C strings, by the table's contract.
     let (name, version) = unsafe { (text(host.name), text(host.version)) };
     Ok(Described {
-        host: CHost { host, generation, returns: false },
+        host: CHost { host, generation },
         name: if name.is_empty() { "proxy".into() } else { name },
         version,
         table: NonNull::new(host.table),
@@ -255,11 +253,6 @@ impl sys::master::Host<NonNull<Row>> for CHost {
     }
 
     fn unblock(&self) {
-        // Up to 3.0 HAProxy's own loop decides; native signals are read from a
-        // descriptor and stay held back.
-        if self.generation.native || !self.generation.ready_handshake {
-            return;
-        }
         match self.host.defer {
             // SAFETY: as above; the function may be called at any time.
             Some(call) => unsafe {
@@ -271,9 +264,6 @@ impl sys::master::Host<NonNull<Row>> for CHost {
     }
 
     fn leave(&self, status: i32) {
-        if self.returns {
-            return;
-        }
         if let Some(call) = self.host.leave {
             // SAFETY: as above.
             unsafe { call(self.host.user, status) }

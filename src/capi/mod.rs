@@ -13,6 +13,7 @@ mod host;
 mod list;
 mod master;
 mod notify;
+mod pointers;
 mod rows;
 mod text;
 mod worker;

@@ -1,82 +1,59 @@
-//! Telling systemd.
+//! Notifying systemd.
 
-use super::error::{ERR_INVALID, ERR_SYSTEMD, Failure, OK};
+use super::error::{ERR_INVALID, ERR_SYSTEMD, Failure};
 use super::guard::guard;
-use super::handle::{Handle, MasterSide, enter_master};
-use super::host;
+use super::handle::{MasterSide, master, of_master};
+use super::pointers::{Chars, Mw};
 use crate::core::notify::Notice;
 use crate::core::process::Pid;
 use crate::sys::clock;
-use std::ffi::{c_char, c_int};
+use std::ffi::c_int;
 
-/// # Safety
-/// `mw` is NULL or a handle.
-unsafe fn notify(mw: *mut Handle, notice: impl FnOnce() -> Notice) -> c_int {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        enter_master(mw, |side| {
-            if !cfg!(feature = "USE_SYSTEMD") {
-                return Err(Failure::new(ERR_SYSTEMD, "built without USE_SYSTEMD"));
-            }
-            side.master.notify(&notice());
-            Ok(OK)
-        })
-    }
+fn notify(mw: Mw, notice: impl FnOnce() -> Notice) -> c_int {
+    master(mw, |side| {
+        if !cfg!(feature = "USE_SYSTEMD") {
+            return Err(Failure::new(ERR_SYSTEMD, "built without USE_SYSTEMD"));
+        }
+        side.master.notify(&notice());
+        Ok(())
+    })
 }
 
 /// Tells systemd that the service is up, or that a reload has ended: READY=1
 /// with MAINPID. The library does so itself when a worker is READY; this is for
 /// hosts that know better. Never waits; nothing happens without
 /// mworker_use_systemd(). Returns MWORKER_ERR_SYSTEMD if built without. Masters.
-///
-/// # Safety
-/// `mw` is NULL or a handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_notify_ready(mw: *mut Handle) -> c_int {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        notify(mw, || match Pid::new(crate::sys::master::own_pid()) {
-            Some(pid) => Notice::Ready { pid },
-            None => Notice::ReloadFailed,
-        })
-    }
+pub extern "C" fn mworker_notify_ready(mw: Mw) -> c_int {
+    notify(mw, || match Pid::new(crate::sys::master::own_pid()) {
+        Some(pid) => Notice::Ready { pid },
+        None => Notice::ReloadFailed,
+    })
 }
 
 /// Tells systemd that a reload begins: RELOADING=1 with MONOTONIC_USEC. Else as
 /// mworker_notify_ready(); mworker_reload() does so itself.
-///
-/// # Safety
-/// `mw` is NULL or a handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_notify_reloading(mw: *mut Handle) -> c_int {
+pub extern "C" fn mworker_notify_reloading(mw: Mw) -> c_int {
     let reloading = || Notice::Reloading { monotonic_usec: clock::now().monotonic_usec };
-    // SAFETY: by the caller's promise.
-    unsafe { notify(mw, reloading) }
+    notify(mw, reloading)
 }
 
 /// Tells systemd that the service leaves: STOPPING=1. Else as
 /// mworker_notify_ready(); SIGTERM, SIGINT and SIGUSR1 do so by themselves.
-///
-/// # Safety
-/// `mw` is NULL or a handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_notify_stopping(mw: *mut Handle) -> c_int {
-    // SAFETY: by the caller's promise.
-    unsafe { notify(mw, || Notice::Stopping) }
+pub extern "C" fn mworker_notify_stopping(mw: Mw) -> c_int {
+    notify(mw, || Notice::Stopping)
 }
 
 /// Sets the line that `systemctl status` shows: STATUS=`text` (not NULL;
 /// newlines become spaces). Else as mworker_notify_ready().
-///
-/// # Safety
-/// `mw` is NULL or a handle, `text` NULL or a C string.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_notify_status(mw: *mut Handle, text: *const c_char) -> c_int {
-    if text.is_null() {
-        return ERR_INVALID;
+pub extern "C" fn mworker_notify_status(mw: Mw, text: Chars) -> c_int {
+    match text.text() {
+        Some(text) => notify(mw, || Notice::Status(text)),
+        None => ERR_INVALID,
     }
-    // SAFETY: by the caller's promise.
-    unsafe { notify(mw, || Notice::Status(host::text(text))) }
 }
 
 /// Sends `message` (fields, one a line; not NULL) to systemd as it is. If nobody
@@ -85,31 +62,20 @@ pub unsafe extern "C" fn mworker_notify_status(mw: *mut Handle, text: *const c_c
 ///
 /// Returns above 0 when it was sent or waits, 0 when there is no NOTIFY_SOCKET,
 /// below 0 an errno, negated. Built without USE_SYSTEMD: always 0. Masters.
-///
-/// # Safety
-/// `mw` is NULL or a handle, `message` NULL or a C string; no other thread uses
-/// the environment.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_notify(mw: *mut Handle, message: *const c_char) -> c_int {
+pub extern "C" fn mworker_notify(mw: Mw, message: Chars) -> c_int {
     let mut result = -libc::EINVAL;
-    // SAFETY: by the caller's promise.
-    unsafe {
-        enter_master(mw, |side| {
-            if !message.is_null() {
-                result = send(side, &host::text(message));
-            }
-            Ok(OK)
-        })
-    };
+    of_master(mw, |side| {
+        if let Some(message) = message.text() {
+            result = send(side, message);
+        }
+    });
     result
 }
 
-/// # Safety
-/// No other thread uses the environment.
 #[cfg(feature = "USE_SYSTEMD")]
-unsafe fn send(side: &mut MasterSide, message: &str) -> c_int {
-    // SAFETY: by the caller's promise.
-    match unsafe { side.master.send(message.to_owned()) } {
+fn send(side: &mut MasterSide, message: String) -> c_int {
+    match side.master.send(message) {
         Ok(sent) => c_int::from(sent),
         Err(error) if error.nobody_reads() => 1,
         Err(error) => -error.errno(),
@@ -117,7 +83,7 @@ unsafe fn send(side: &mut MasterSide, message: &str) -> c_int {
 }
 
 #[cfg(not(feature = "USE_SYSTEMD"))]
-unsafe fn send(_side: &mut MasterSide, _message: &str) -> c_int {
+fn send(_side: &mut MasterSide, _message: String) -> c_int {
     0
 }
 
@@ -130,39 +96,34 @@ unsafe fn send(_side: &mut MasterSide, _message: &str) -> c_int {
 /// not safe in a signal handler. Built without USE_SYSTEMD: always 0.
 ///
 /// # Safety
-/// `message` is NULL or a C string; no other thread uses the environment.
+/// No other thread uses the environment.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_sd_notify(
-    unset_environment: c_int,
-    message: *const c_char,
-) -> c_int {
+pub unsafe extern "C" fn mworker_sd_notify(unset_environment: c_int, message: Chars) -> c_int {
     guard(-libc::EIO, || {
         // SAFETY: by the caller's promise.
-        unsafe { sd_notify(unset_environment, message) }
+        unsafe { sd_notify(unset_environment, &message) }
     })
 }
 
 #[cfg(feature = "USE_SYSTEMD")]
-unsafe fn sd_notify(unset_environment: c_int, message: *const c_char) -> c_int {
+unsafe fn sd_notify(unset_environment: c_int, message: &Chars) -> c_int {
     use crate::sys::notify;
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let result = if message.is_null() || *message == 0 {
-            -libc::EINVAL
-        } else {
-            match notify::send(std::ffi::CStr::from_ptr(message).to_bytes()) {
-                Ok(sent) => c_int::from(sent),
-                Err(error) => -error.errno(),
-            }
-        };
-        if unset_environment != 0 {
-            notify::forget();
-        }
-        result
+    let result = match message.bytes().filter(|message| !message.is_empty()) {
+        None => -libc::EINVAL,
+        // SAFETY: by the caller's promise.
+        Some(message) => match unsafe { notify::send(message) } {
+            Ok(sent) => c_int::from(sent),
+            Err(error) => -error.errno(),
+        },
+    };
+    if unset_environment != 0 {
+        // SAFETY: as above.
+        unsafe { notify::forget() };
     }
+    result
 }
 
 #[cfg(not(feature = "USE_SYSTEMD"))]
-unsafe fn sd_notify(_unset_environment: c_int, _message: *const c_char) -> c_int {
+unsafe fn sd_notify(_unset_environment: c_int, _message: &Chars) -> c_int {
     0
 }

@@ -1,9 +1,10 @@
 //! Looking at the process table.
 
 use super::guard::guard;
-use super::handle::{Handle, enter_master};
+use super::handle::of_master;
 use super::list::{Row, free_row, new_row};
-use crate::core::process::options;
+use super::pointers::ConstMw;
+use crate::core::process::{Process, options};
 use crate::core::table::Table;
 use std::ffi::c_int;
 use std::ptr::NonNull;
@@ -37,20 +38,16 @@ const _: () = assert!(
 /// # Safety
 /// `mw` is NULL or a handle, `row` NULL or a row of its table.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_row_next(mw: *const Handle, row: *const Row) -> *const Row {
+pub unsafe extern "C" fn mworker_row_next(mw: ConstMw, row: *const Row) -> *const Row {
     let mut found = std::ptr::null();
-    // SAFETY: by the caller's promise.
-    unsafe {
-        enter_master(mw, |side| {
-            let table = &side.master.table;
-            let next = match NonNull::new(row.cast_mut()) {
-                Some(row) => table.next(row),
-                None => table.first(),
-            };
-            found = next.map_or(std::ptr::null(), |row| row.as_ptr().cast_const());
-            Ok(0)
-        });
-    }
+    of_master(mw, |side| {
+        let table = &side.master.table;
+        let next = match NonNull::new(row.cast_mut()) {
+            Some(row) => table.next(row),
+            None => table.first(),
+        };
+        found = next.map_or(std::ptr::null(), |row| row.as_ptr().cast_const());
+    });
     found
 }
 
@@ -75,32 +72,18 @@ pub unsafe extern "C" fn mworker_row_free(row: *mut Row) {
 
 /// Returns how many workers and programs the table has, old ones included.
 /// Masters.
-///
-/// # Safety
-/// `mw` is NULL or a handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_children(mw: *const Handle) -> c_int {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        enter_master(mw, |side| {
-            let children = side.master.table.rows().filter(|(_, p)| p.is_child()).count();
-            Ok(c_int::try_from(children).unwrap_or(c_int::MAX))
-        })
-    }
+pub extern "C" fn mworker_children(mw: ConstMw) -> c_int {
+    of_master(mw, |side| {
+        let children = side.master.table.rows().filter(|(_, p)| p.is_child()).count();
+        c_int::try_from(children).unwrap_or(c_int::MAX)
+    })
 }
 
 /// Returns 1 if `pid` is a worker or program that has not been replaced, else 0.
 /// Masters.
-///
-/// # Safety
-/// `mw` is NULL or a handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_is_current(mw: *const Handle, pid: c_int) -> c_int {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        enter_master(mw, |side| {
-            let found = side.master.table.find(|p| p.is_current_child() && p.pid == pid);
-            Ok(c_int::from(found.is_some()))
-        })
-    }
+pub extern "C" fn mworker_is_current(mw: ConstMw, pid: c_int) -> c_int {
+    let current = |p: &Process| p.is_current_child() && p.pid == pid;
+    of_master(mw, |side| side.master.table.find(current).is_some())
 }

@@ -1,20 +1,18 @@
 //! Being a worker.
 
-use super::error::{ERR_ABSENT, Failure, OK};
-use super::handle::{Handle, enter_worker};
-use super::host;
+use super::error::{ERR_ABSENT, Failure};
+use super::handle::worker;
+use super::pointers::{Chars, ConstMw, Mw, wanted};
 use crate::sys::listeners::LONGEST_NAME;
 use crate::sys::worker::Said;
-use std::ffi::{c_char, c_int};
+use std::ffi::c_int;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, IntoRawFd};
 
-unsafe fn name_of(name: *const c_char) -> Result<String, Failure> {
-    // SAFETY: by the caller's promise.
-    let name = unsafe { host::text(name) };
-    if name.is_empty() || name.len() > LONGEST_NAME {
-        return Err(Failure::invalid(format!("a name of 1 to {LONGEST_NAME} bytes is expected")));
-    }
-    Ok(name)
+fn name_of(name: &Chars) -> Result<String, Failure> {
+    let name = name.text().filter(|name| !name.is_empty() && name.len() <= LONGEST_NAME);
+    let expected = || format!("a name of 1 to {LONGEST_NAME} bytes is expected");
+    name.ok_or_else(|| Failure::invalid(expected()))
 }
 
 /// Returns the listening socket that the former worker published as `name` (not
@@ -25,74 +23,42 @@ unsafe fn name_of(name: *const c_char) -> Result<String, Failure> {
 /// former worker doesn't answer (a worker needs a spare descriptor to): then
 /// bind. Workers, before mworker_ready(); may
 /// wait up to 2 seconds.
-///
-/// # Safety
-/// `mw` is NULL or a handle, `name` NULL or a C string.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_inherit_listener(mw: *mut Handle, name: *const c_char) -> c_int {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        enter_worker(mw, |side| {
-            let name = name_of(name)?;
-            match side.worker.inherit(&name) {
-                Ok(Some(socket)) => Ok(socket.into_raw_fd()),
-                Ok(None) => Err(Failure::new(ERR_ABSENT, format!("no listener '{name}'"))),
-                Err(error) => Err(Failure::system("the former worker gives no listeners", &error)),
-            }
-        })
-    }
+pub extern "C" fn mworker_inherit_listener(mw: Mw, name: Chars) -> c_int {
+    worker(mw, |side| {
+        let name = name_of(&name)?;
+        match side.worker.inherit(&name) {
+            Ok(Some(socket)) => Ok(socket.into_raw_fd()),
+            Ok(None) => Err(Failure::new(ERR_ABSENT, format!("no listener '{name}'"))),
+            Err(error) => Err(Failure::of("the former worker gives no listeners")(error)),
+        }
+    })
 }
 
 /// Offers the listening socket `fd` to the next worker, as `name` (not NULL, at
 /// most 255 bytes; copied). `fd` stays the caller's and has to stay open until
 /// it is taken back with -1. Workers.
-///
-/// # Safety
-/// `mw` is NULL or a handle, `name` NULL or a C string, `fd` open.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_publish_listener(
-    mw: *mut Handle,
-    name: *const c_char,
-    fd: c_int,
-) -> c_int {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        enter_worker(mw, |side| {
-            side.worker.publish(&name_of(name)?, fd);
-            Ok(OK)
-        })
-    }
+pub extern "C" fn mworker_publish_listener(mw: Mw, name: Chars, fd: c_int) -> c_int {
+    worker(mw, |side| {
+        side.worker.publish(&name_of(&name)?, fd);
+        Ok(())
+    })
 }
 
 /// Tells the master that this worker serves: the old ones are told to leave,
 /// and whoever asked for the reload is answered. Listeners that were not
 /// inherited are closed. Workers, once.
-///
-/// # Safety
-/// `mw` is NULL or a handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_ready(mw: *mut Handle) -> c_int {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        enter_worker(mw, |side| {
-            if side.worker.is_ready() {
-                return Ok(OK);
-            }
-            side.worker.say_ready().map_err(|e| Failure::system("the master can't be told", &e))?;
-            Ok(OK)
-        })
-    }
+pub extern "C" fn mworker_ready(mw: Mw) -> c_int {
+    worker(mw, |side| side.worker.say_ready().map_err(Failure::of("the master can't be told")))
 }
 
 /// Returns a descriptor to poll for reading, for mworker_worker_dispatch(). It
 /// is the library's. Workers.
-///
-/// # Safety
-/// `mw` is NULL or a handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_worker_fd(mw: *const Handle) -> c_int {
-    // SAFETY: by the caller's promise.
-    unsafe { enter_worker(mw, |side| Ok(side.worker.fd().as_raw_fd())) }
+pub extern "C" fn mworker_worker_fd(mw: ConstMw) -> c_int {
+    worker(mw, |side| Ok(side.worker.fd().as_raw_fd()))
 }
 
 /// Does what the master asks for, without waiting; hands published listeners
@@ -105,26 +71,21 @@ pub unsafe extern "C" fn mworker_worker_fd(mw: *const Handle) -> c_int {
 ///
 /// Returns 0 when the master is gone, and with it everybody who could tell this
 /// worker to leave: it should leave. Workers.
-///
-/// # Safety
-/// `mw` is NULL or a handle, `cli_fd` NULL or points to an int.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mworker_worker_dispatch(mw: *mut Handle, cli_fd: *mut c_int) -> c_int {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        enter_worker(mw, |side| {
-            if cli_fd.is_null() {
-                return Err(Failure::invalid("cli_fd is NULL"));
+pub extern "C" fn mworker_worker_dispatch(
+    mw: Mw,
+    cli_fd: Option<&mut MaybeUninit<c_int>>,
+) -> c_int {
+    worker(mw, |side| {
+        let cli_fd = wanted(cli_fd, "cli_fd")?;
+        cli_fd.write(-1);
+        match side.worker.receive().map_err(Failure::of("the master"))? {
+            Said::Nothing => Ok(true),
+            Said::Connection(connection) => {
+                cli_fd.write(connection.into_raw_fd());
+                Ok(true)
             }
-            *cli_fd = -1;
-            match side.worker.receive().map_err(|e| Failure::system("the master", &e))? {
-                Said::Nothing => Ok(1),
-                Said::Connection(connection) => {
-                    *cli_fd = connection.into_raw_fd();
-                    Ok(1)
-                }
-                Said::MasterGone => Ok(0),
-            }
-        })
-    }
+            Said::MasterGone => Ok(false),
+        }
+    })
 }

@@ -55,6 +55,9 @@ pub struct Rules {
     /// The master re-executes itself to wait after a load that succeeded too, not only after one
     /// that failed.
     pub waits_after_success: bool,
+    /// The library lets signals through after a load. Without, HAProxy's own loop does, or they
+    /// are read from a descriptor.
+    pub unblocks_signals: bool,
     /// The rows that become LEAVING when the table is read.
     pub leaving: LeavingRule,
     /// Reloads are counted when the table is read, not before the exec.
@@ -109,6 +112,7 @@ const V1_8: Rules = Rules {
     native: false,
     ready_handshake: false,
     waits_after_success: false,
+    unblocks_signals: false,
     leaving: LeavingRule::All,
     counts_reloads_on_reading: true,
     passes_on_table: false,
@@ -167,6 +171,7 @@ const V3_0: Rules = Rules { notifies_monotonic: true, ..V2_9 };
 const V3_1: Rules = Rules {
     ready_handshake: true,
     waits_after_success: false,
+    unblocks_signals: true,
     leaving: LeavingRule::AboveZero,
     passes_on_load_status: false,
     logs_max_reloads: true,
@@ -177,7 +182,8 @@ const V3_3: Rules = Rules { programs: false, logs_failed_worker: true, ..V3_1 };
 
 const V3_4: Rules = Rules { sorts_table: true, makes_up_master: false, ..V3_3 };
 
-const NATIVE: Rules = Rules { native: true, leaving: LeavingRule::AboveNewest, ..V3_4 };
+const NATIVE: Rules =
+    Rules { native: true, unblocks_signals: false, leaving: LeavingRule::AboveNewest, ..V3_4 };
 
 impl Generation {
     /// An embedder that is not HAProxy.

@@ -1,6 +1,7 @@
 //! The process environment, which C code reads and writes too.
 
 use std::ffi::{CStr, CString};
+use std::io;
 use std::os::raw::c_char;
 
 unsafe extern "C" {
@@ -59,4 +60,17 @@ pub unsafe fn remove(name: &str) {
         // SAFETY: a C string.
         unsafe { libc::unsetenv(name.as_ptr()) };
     }
+}
+
+/// Sets a variable.
+///
+/// # Errors
+/// Out of memory, or a NUL in it.
+///
+/// # Safety
+/// No other thread uses the environment meanwhile.
+pub unsafe fn set(name: &str, value: &[u8]) -> io::Result<()> {
+    let (name, value) = (CString::new(name)?, CString::new(value)?);
+    // SAFETY: C strings, which are copied.
+    super::check(unsafe { libc::setenv(name.as_ptr(), value.as_ptr(), 1) }).map(drop)
 }

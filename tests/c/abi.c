@@ -170,7 +170,7 @@ static void null_handles(void)
     INVALID(mworker_daemonize(mw));
     INVALID(mworker_set_pidfile(mw, "path"));
     INVALID(mworker_start_worker(mw));
-    INVALID(mworker_load_failed(mw, "why"));
+    INVALID(mworker_load_ended(mw, MWORKER_LOAD_FAILED, "why"));
     INVALID(mworker_run(mw));
     INVALID(mworker_fd(mw));
     CHECK_INT(mworker_timeout(mw), -1);
@@ -178,6 +178,7 @@ static void null_handles(void)
     INVALID(mworker_exit_status(mw));
     INVALID(mworker_reload(mw));
     INVALID(mworker_hard_reload(mw));
+    INVALID(mworker_reload_for_client(mw, 0));
     INVALID(mworker_may_reload(mw));
     INVALID(mworker_signal(mw, SIGTERM));
     INVALID(mworker_inherit_listener(mw, "name"));
@@ -198,9 +199,9 @@ static void null_handles(void)
     INVALID(mworker_keep_fd(mw, 0));
     INVALID(mworker_read_table(mw, &count));
     INVALID(mworker_write_table(mw));
-    INVALID(mworker_loaded(mw));
-    INVALID(mworker_refused(mw, "why"));
-    INVALID(mworker_not_loaded(mw));
+    INVALID(mworker_load_ended(mw, MWORKER_LOAD_SUCCEEDED, NULL));
+    INVALID(mworker_load_ended(mw, MWORKER_LOAD_FAILURE_REPORTED, NULL));
+    INVALID(mworker_add_worker(mw));
     INVALID(mworker_fork(mw));
     INVALID(mworker_fork_process(mw));
     INVALID(mworker_fork_new(mw, 1));
@@ -252,8 +253,8 @@ static void null_arguments(void)
     host_take(&host, &argc, argv);
     INVALID(mworker_cli_listen(host.mw, no_text));
     INVALID(mworker_set_pidfile(host.mw, no_text));
-    INVALID(mworker_load_failed(host.mw, no_text));
-    INVALID(mworker_refused(host.mw, no_text));
+    INVALID(mworker_load_ended(host.mw, MWORKER_LOAD_FAILED, no_text));
+    INVALID(mworker_load_ended(host.mw, 3, "why"));
     INVALID(mworker_set_argv(host.mw, NULL, NULL));
     INVALID(mworker_set_argv(host.mw, no_arguments, NULL));
     INVALID(mworker_show_proc(host.mw, 0, NULL));

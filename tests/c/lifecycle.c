@@ -98,6 +98,7 @@ static void told_to_leave(int signo, int worker_status, int status)
     UNTIL(&host, mworker_may_reload(host.mw) == MWORKER_ERR_LEAVING);
     CHECK_INT(mworker_reload(host.mw), MWORKER_ERR_LEAVING);
     CHECK_INT(mworker_hard_reload(host.mw), MWORKER_ERR_LEAVING);
+    CHECK_INT(mworker_reload_for_client(host.mw, 1), MWORKER_ERR_LEAVING);
     CHECK_INT(host_leaves(&host), status);
     CHECK_INT(expect_number(report[0], "told"), signo);
     CHECK_INT(host.gone[MWORKER_GONE_CURRENT], 1);
@@ -179,7 +180,7 @@ static void refuses_its_first_configuration(void)
     static struct host host;
 
     host_start(&host);
-    CHECK_INT(mworker_load_failed(host.mw, "line 1 is nonsense"), MWORKER_ERR_ABSENT);
+    CHECK_INT(mworker_load_ended(host.mw, MWORKER_LOAD_FAILED, "line 1 is nonsense"), MWORKER_ERR_ABSENT);
     CHECK_TEXT(mworker_error(host.mw), "line 1 is nonsense");
     CHECK_INT(mworker_children(host.mw), 0);
     mworker_free(host.mw);
@@ -425,7 +426,7 @@ static void takes_pids_over(void)
 static void refuse(struct host *host)
 {
     CHECK_INT(mworker_daemonize(host->mw), MWORKER_OK);
-    CHECK_INT(mworker_load_failed(host->mw, "no"), MWORKER_ERR_ABSENT);
+    CHECK_INT(mworker_load_ended(host->mw, MWORKER_LOAD_FAILED, "no"), MWORKER_ERR_ABSENT);
     exit(0);
 }
 

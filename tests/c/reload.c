@@ -325,7 +325,7 @@ static void refuse(void)
         start();
         return;
     }
-    CHECK_INT(mworker_load_failed(host.mw, "line 7 is nonsense"), MWORKER_OK);
+    CHECK_INT(mworker_load_ended(host.mw, MWORKER_LOAD_FAILED, "line 7 is nonsense"), MWORKER_OK);
     CHECK(strstr(host.log, "line 7 is nonsense") != NULL);
     CHECK_INT(mworker_load_status(host.mw), 0);
     CHECK_INT(host_master(&host)->failedreloads, 1);
@@ -408,6 +408,7 @@ static void ask_early(void)
         serve();
     }
     CHECK_INT(mworker_may_reload(host.mw), MWORKER_ERR_BUSY);
+    CHECK_INT(mworker_reload_for_client(host.mw, 0), MWORKER_ERR_BUSY);
     CHECK_INT(mworker_reload(host.mw), MWORKER_ERR_BUSY);
     CHECK_INT(mworker_reload(host.mw), MWORKER_ERR_BUSY);
     CHECK_INT(host.before_exec, 0);

@@ -6,7 +6,7 @@ use super::moves::Move;
 use super::sabotage::Sabotage;
 use super::scenario::Scenario;
 use super::world::{Child, MASTER, Phase, World};
-use mworker::core::lifecycle::{Action, Event, Hardness};
+use mworker::core::lifecycle::{Action, Event, ExecKind, Hardness, Load};
 use mworker::core::notify::Notice;
 use mworker::core::process::{Pid, options};
 use mworker::core::signal::{Ending, Signal};
@@ -84,22 +84,22 @@ impl World {
             Move::Reload(hardness) => Event::Reload(hardness),
             Move::Forks => {
                 if !self.generation.ready_handshake {
-                    self.life.step(&mut self.table, Event::EnforceMaxReloads, now, out);
+                    let _ = self.life.step(&mut self.table, Event::EnforceMaxReloads, now, out);
                 }
                 let pid = self.fork_configured()?;
                 let pid = Pid::new(pid).expect("above 0");
-                self.life.step(&mut self.table, Event::Forked { pid }, now, out);
+                let _ = self.life.step(&mut self.table, Event::Forked { pid }, now, out);
                 if self.generation.ready_handshake {
                     return Ok(());
                 }
                 self.tell_old_children(pid.get())?;
-                Event::ReadyTakenByHost
+                SUCCEEDED
             }
-            Move::Refuses => Event::StartFailed { why: "refused" },
+            Move::Refuses => Event::LoadEnded { result: Load::Failed, why: "refused" },
             Move::Ready(pid) => Event::Ready { pid },
             Move::ReadyToHost(pid) => {
                 self.take_ready(pid)?;
-                Event::ReadyTakenByHost
+                SUCCEEDED
             }
             Move::Reaped(pid, code) => {
                 self.children.retain(|c| c.pid != pid);
@@ -115,8 +115,12 @@ impl World {
             Move::Tick => Event::Tick { figures: &figures },
             Move::Ends(_) | Move::ExecSucceeds | Move::ExecUpgrades | Move::Beats => return Ok(()),
         };
-        self.life.step(&mut self.table, event, now, out);
-        Ok(())
+        let asks = matches!(event, Event::Reload(_));
+        let answer = self.life.step(&mut self.table, event, now, out);
+        let begun = out.iter().any(|a| matches!(a, Action::Exec(ExecKind::Reload(_))));
+        hold(!asks || answer.is_ok() == begun, "a_reload_is_answered_as_it_is_decided", || {
+            format!("{answer:?}, {out:?}")
+        })
     }
 
     fn carry_out(&mut self, action: &Action<u32>) -> Verdict {
@@ -198,12 +202,14 @@ impl World {
         for event in
             [Event::Signal(Signal::Term), Event::Reload(Hardness::Soft), Event::NoChildLeft]
         {
-            life.step(&mut table, event, self.time.now(), &mut out);
+            let _ = life.step(&mut table, event, self.time.now(), &mut out);
         }
         hold(out.is_empty() && table == self.table, "who_has_left_is_deaf", || format!("{out:?}"))
     }
 }
 
+const SUCCEEDED: Event<'static> = Event::LoadEnded { result: Load::Succeeded, why: "" };
+
 fn wait() -> Phase {
-    Phase::Execing(mworker::core::lifecycle::ExecKind::Wait)
+    Phase::Execing(ExecKind::Wait)
 }

@@ -53,7 +53,7 @@ impl World {
         })?;
         self.life = new_life(generation, scenario);
         self.life.record = record;
-        self.life.taken_over(&mut self.table, kind == ExecKind::Wait);
+        self.life.table_read(&mut self.table, kind == ExecKind::Wait);
         self.life.replaces(line.old_pids, self.hardness);
         self.time.begins(true);
         if waits {

@@ -6,44 +6,37 @@ use crate::core::process::Pid;
 impl Lifecycle {
     pub(super) fn child_exited<T: Table>(
         &mut self,
-        table: &mut T,
+        step: &mut Step<'_, T>,
         pid: i32,
         end: &Ending,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
     ) {
         if self.generation.leaves_with_last_status {
             self.exit_code = Some(end.code);
         }
-        let found = table.find(|p| p.is_child() && p.pid == pid);
+        let found = step.table.find(|p| p.is_child() && p.pid == pid);
         let (Some(row), Some(pid)) = (found, Pid::new(pid)) else {
-            out.push(Action::Log(
-                Level::Warning,
-                texts::unknown_exited(pid, end, self.generation.words).into(),
-            ));
+            step.log(Level::Warning, texts::unknown_exited(pid, end, self.generation.words));
             return;
         };
-        let process = table.load(row);
-        table.unlink(row);
+        let process = step.table.load(row);
+        step.table.unlink(row);
         if process.is_starting() {
-            self.new_worker_failed(table, row, pid, end, now, out);
+            self.new_worker_failed(step, row, pid, end);
         } else if process.is(options::LEAVING) {
-            self.former_exited(table, row, pid, end, out);
+            self.former_exited(step, row, pid, end);
         } else {
-            self.current_exited(table, row, pid, end, now, out);
+            self.current_exited(step, row, pid, end);
         }
     }
 
     fn current_exited<T: Table>(
         &mut self,
-        table: &mut T,
+        step: &mut Step<'_, T>,
         row: T::Row,
         pid: Pid,
         end: &Ending,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
     ) {
-        let process = table.load(row);
+        let process = step.table.load(row);
         let worker = process.is(options::WORKER);
         // One that isn't started anew by a reload is current over it (from 3.1 on), and yet
         // HAProxy's own code tells it to leave: then that is no failure.
@@ -53,28 +46,25 @@ impl Lifecycle {
             let mild = end.code < 128 && self.generation.warns_of_exit_codes;
             let level = if mild { Level::Warning } else { Level::Alert };
             let text = texts::current_worker_exited(self.named(pid, &process), end);
-            out.push(Action::Log(level, text.into()));
+            step.out.push(Action::Log(level, text.into()));
         } else {
-            let text = texts::current_program_exited(&name(table, row), pid, end);
-            out.push(Action::Log(Level::Alert, text.into()));
+            let text = texts::current_program_exited(&name(step.table, row), pid, end);
+            step.log(Level::Alert, text);
         }
         if !end.is_normal() && !told {
             if worker && self.generation.logs_bug {
                 let text = texts::unexpected_death(&self.product);
-                out.push(Action::Log(Level::Warning, text.into()));
-                out.push(Action::Crashed(row));
+                step.log(Level::Warning, text);
+                step.out.push(Action::Crashed(row));
             }
-            if worker && self.restarts(table, &process, end, now, out) {
-                out.push(Action::Release(row, Gone::Current));
-                self.restart_if_due(table, now, out);
+            if worker && self.restarts(step, &process, end) {
+                step.out.push(Action::Release(row, Gone::Current));
+                self.restart_if_due(step);
                 return;
             }
             if self.policy.exit_on_failure {
-                out.push(Action::Log(
-                    Level::Alert,
-                    texts::exit_on_failure(self.generation.words).into(),
-                ));
-                kill_children(table, Signal::Term, out);
+                step.log(Level::Alert, texts::exit_on_failure(self.generation.words));
+                step.kill_children(Signal::Term);
             }
         }
         if worker {
@@ -84,7 +74,7 @@ impl Lifecycle {
         if self.exit_code.is_none() && end.is_reported() && !told {
             self.exit_code = Some(end.code);
         }
-        out.push(Action::Release(row, Gone::Current));
+        step.out.push(Action::Release(row, Gone::Current));
     }
 
     fn named(&self, pid: Pid, process: &Process) -> texts::Named {
@@ -93,22 +83,21 @@ impl Lifecycle {
 
     fn former_exited<T: Table>(
         &mut self,
-        table: &mut T,
+        step: &mut Step<'_, T>,
         row: T::Row,
         pid: Pid,
         end: &Ending,
-        out: &mut Vec<Action<T::Row>>,
     ) {
-        let process = table.load(row);
+        let process = step.table.load(row);
         let text = if process.is(options::WORKER) {
             let tells = self.generation.logs_max_reloads && self.exceeds_reloads(&process);
             let exceeded = self.policy.max_reloads.filter(|_| tells);
             texts::former_worker_exited(self.named(pid, &process), end, exceeded)
         } else {
-            texts::former_program_exited(&name(table, row), pid, end)
+            texts::former_program_exited(&name(step.table, row), pid, end)
         };
-        out.push(Action::Log(Level::Warning, text.into()));
-        out.push(Action::Release(row, Gone::Former));
+        step.log(Level::Warning, text);
+        step.out.push(Action::Release(row, Gone::Former));
     }
 }
 
@@ -132,7 +121,8 @@ mod tests {
         table.append(program, b"helper", b"").expect("memory");
         let mut out = Vec::new();
         let end = Ending { code, reason: String::new() };
-        life.child_exited(&mut table, 6, &end, Now::default(), &mut out);
+        let step = &mut Step { table: &mut table, now: Now::default(), out: &mut out };
+        life.child_exited(step, 6, &end);
         out.iter().any(|action| matches!(action, Action::Kill { .. }))
     }
 

@@ -34,21 +34,39 @@ pub enum ExecKind {
     Wait,
 }
 
+/// How the load of a configuration ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Load {
+    /// A new worker serves, and the embedder's own code has reported that: in HAProxy up to 3.0
+    /// its main(), later its CLI.
+    Succeeded,
+    /// There is no new worker: the configuration was refused, or the fork failed.
+    Failed,
+    /// There is no new worker, and the embedder's own code has counted and reported that
+    /// (HAProxy 3.1 and later, for what the master itself refuses).
+    FailureReported,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// The master was sent a signal.
     Signal(Signal),
-    /// A reload was asked for by other means.
+    /// A reload was asked for by other means. It is postponed while another is in progress.
     Reload(Hardness),
+    /// A client asked for a reload and waits for its end. It is refused while another is in
+    /// progress.
+    ReloadNow(Hardness),
     /// A worker was forked: the process of the row without a PID.
     Forked {
         /// Its PID.
         pid: Pid,
     },
-    /// No new worker came to be: its configuration was refused, or the fork failed.
-    StartFailed {
-        /// For people.
+    /// The load of a configuration ended.
+    LoadEnded {
+        /// How.
+        result: Load,
+        /// Why it failed, for people.
         why: &'a str,
     },
     /// A worker said READY.
@@ -56,12 +74,6 @@ pub enum Event<'a> {
         /// Which says so of itself.
         pid: i32,
     },
-    /// The host's own code has taken a worker's READY and acted on it
-    /// (HAProxy 3.1 and later do so in their CLI).
-    ReadyTakenByHost,
-    /// The host's own code has met a failed reload, counted it and told who had
-    /// to be told (HAProxy 3.1 and later, for what the master itself refuses).
-    RefusalTakenByHost,
     /// The image that waits for what the former one has forked is ready to
     /// (HAProxy up to 3.0).
     Waits,

@@ -9,10 +9,11 @@ mod event;
 mod reload;
 mod restart;
 mod status;
+mod step;
 mod time;
 mod watchdog;
 
-pub use event::{Action, Event, ExecKind, Gone, Hardness, Now};
+pub use event::{Action, Event, ExecKind, Gone, Hardness, Load, Now};
 pub use reload::keep_in_service;
 pub use time::{PACE, Pace};
 
@@ -23,6 +24,7 @@ use super::record::Record;
 use super::signal::{Ending, Meaning, Signal};
 use super::table::Table;
 use super::texts::{self, Level};
+use step::Step;
 
 /// What the operator chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,13 +60,34 @@ impl Default for Policy {
     }
 }
 
+/// How this image came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Start {
+    /// No reload has ever been asked for.
+    First,
+    /// By a reload.
+    Reload,
+    /// By a reload in place of a worker that died: nobody serves.
+    Restart,
+}
+
 /// Why a reload can't be begun now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The last one isn't done. It will be done after that one.
+    /// The last one isn't done.
     InProgress,
     /// The master is leaving.
     Leaving,
+}
+
+impl Refusal {
+    /// For people.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::InProgress => texts::RELOAD_IN_PROGRESS,
+            Self::Leaving => texts::RELOAD_WHILE_LEAVING,
+        }
+    }
 }
 
 /// The state of a master, apart from its process table.
@@ -72,6 +95,7 @@ pub enum Refusal {
 pub struct Lifecycle {
     generation: Generation,
     product: String,
+    start: Start,
     /// See [`Policy`]; hosts may learn it late, from their configuration.
     pub policy: Policy,
     /// What goes to the next image besides the table.
@@ -96,6 +120,7 @@ impl Lifecycle {
         Self {
             generation,
             product: product.to_owned(),
+            start: Start::First,
             policy: Policy::default(),
             record: Record::default(),
             own_pid,
@@ -153,56 +178,63 @@ impl Lifecycle {
     }
 
     /// Decides what `event` asks for.
+    ///
+    /// # Errors
+    /// Why a reload that was asked for doesn't begin now.
     pub fn step<T: Table>(
         &mut self,
         table: &mut T,
         event: Event<'_>,
         now: Now,
         out: &mut Vec<Action<T::Row>>,
-    ) {
+    ) -> Result<(), Refusal> {
         if self.left {
-            return;
+            return Err(Refusal::Leaving);
         }
         self.times.restart_looked = false;
+        let step = &mut Step { table, now, out };
         match event {
             Event::Signal(signal) => match signal.meaning() {
-                Meaning::Stop => self.stop(table, signal, now, out),
-                Meaning::Reload => self.ask_reload(table, Hardness::Soft, now, out),
-                // One that starts may not listen to it yet, and would be stopped.
-                Meaning::Broadcast => kill_where(table, |p| !p.is_starting(), signal, out),
+                Meaning::Stop => self.stop(step, signal),
+                Meaning::Reload => return self.ask_reload(step, Hardness::Soft),
+                // A starting worker may not handle it yet, and would be stopped.
+                Meaning::Broadcast => step.kill_where(|p| !p.is_starting(), signal),
                 Meaning::Reap | Meaning::None => {}
             },
-            Event::Reload(hardness) => self.ask_reload(table, hardness, now, out),
-            Event::Forked { pid } => self.forked(table, pid, now, out),
-            Event::StartFailed { why } => self.start_failed(table, why, now, out),
-            Event::Ready { pid } => self.ready(table, pid, now, out),
-            Event::ReadyTakenByHost => self.succeeded(table, now, out),
-            Event::RefusalTakenByHost => self.nothing_new_serves(table, texts::REFUSED, now),
-            Event::ProgramsStarted(hardness) => self.replace_programs(table, hardness, out),
-            Event::UnbornDropped => reload::drop_unborn(table, out),
-            Event::Waits => self.waits(out),
-            Event::EnforceMaxReloads => {
-                kill_where(
-                    table,
-                    |p| p.is(options::WORKER) && self.exceeds_reloads(p),
-                    Signal::Term,
-                    out,
-                );
+            Event::Reload(hardness) => return self.ask_reload(step, hardness),
+            Event::ReloadNow(hardness) => {
+                self.may_reload(step.table)?;
+                self.begin_reload(step, hardness);
             }
-            Event::ExecFailed { kind, why } => self.exec_failed(table, kind, why, now, out),
-            Event::ChildExited { pid, end } => self.child_exited(table, pid, end, now, out),
+            Event::Forked { pid } => self.forked(step, pid),
+            Event::LoadEnded { result: Load::Succeeded, .. } => self.succeeded(step),
+            Event::LoadEnded { result: Load::Failed, why } => self.load_failed(step, why),
+            Event::LoadEnded { result: Load::FailureReported, why } => {
+                self.nothing_new_serves(step, why);
+            }
+            Event::Ready { pid } => self.ready(step, pid),
+            Event::ProgramsStarted(hardness) => self.replace_programs(step, hardness),
+            Event::UnbornDropped => reload::drop_unborn(step),
+            Event::Waits => self.waits(step),
+            Event::EnforceMaxReloads => {
+                let exceeds = |p: &Process| p.is(options::WORKER) && self.exceeds_reloads(p);
+                step.kill_where(exceeds, Signal::Term);
+            }
+            Event::ExecFailed { kind, why } => self.exec_failed(step, kind, why),
+            Event::ChildExited { pid, end } => self.child_exited(step, pid, end),
             Event::NoChildLeft if self.awaits_restart() => {}
-            Event::NoChildLeft => self.leave_if_alone(out),
-            Event::Tick { figures } => self.tick(table, figures, now, out),
+            Event::NoChildLeft => self.leave_if_alone(step),
+            Event::Tick { figures } => self.tick(step, figures),
         }
+        Ok(())
     }
 
     /// Images that wait tell READY up to 2.6; later ones find it told, unless the
     /// binary was replaced during the load, and that was of those.
-    fn waits<R>(&self, out: &mut Vec<Action<R>>) {
+    fn waits<T: Table>(&self, step: &mut Step<'_, T>) {
         if self.generation.notifies_when_waiting || self.ready_is_left {
             if let Some(pid) = Pid::new(self.own_pid) {
-                out.push(Action::Notify(Notice::Ready { pid }));
+                step.notify(Notice::Ready { pid });
             }
         }
     }
@@ -219,69 +251,38 @@ impl Lifecycle {
         self.policy.max_reloads.is_some_and(|max| i64::from(process.reloads) > i64::from(max))
     }
 
-    fn stop<T: Table>(
-        &mut self,
-        table: &mut T,
-        signal: Signal,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
+    fn stop<T: Table>(&mut self, step: &mut Step<'_, T>, signal: Signal) {
         self.leaving = true;
         self.pending = None;
         self.stops_softly = signal == Signal::Usr1;
         self.times.restart = None;
         if self.stops_softly {
-            self.soft_stop_begins(now);
+            self.soft_stop_begins(step.now);
         }
-        out.push(Action::Notify(Notice::Stopping));
-        out.push(Action::Log(Level::Warning, texts::LEAVING.into()));
-        kill_children(table, signal, out);
+        step.notify(Notice::Stopping);
+        step.log(Level::Warning, texts::LEAVING);
+        step.kill_children(signal);
         // With a restart to come there may be no child, whose end would be told.
-        if self.record.restarts > 0 && !table.rows().any(|(_, p)| p.target().is_some()) {
-            self.leave_if_alone(out);
+        if self.record.restarts > 0 && !step.has_children() {
+            self.leave_if_alone(step);
         }
     }
 
     /// The system says that no child is left, which is surer than any list.
-    fn leave_if_alone<R>(&mut self, out: &mut Vec<Action<R>>) {
+    fn leave_if_alone<T: Table>(&mut self, step: &mut Step<'_, T>) {
         let status = self.exit_code.unwrap_or(0);
-        out.push(Action::Log(
-            Level::Warning,
-            texts::all_left(status, self.generation.words).into(),
-        ));
-        self.exit(status, out);
+        step.log(Level::Warning, texts::all_left(status, self.generation.words));
+        self.exit(step, status);
     }
 
-    fn exit<R>(&mut self, status: i32, out: &mut Vec<Action<R>>) {
+    fn exit<T: Table>(&mut self, step: &mut Step<'_, T>, status: i32) {
         self.left = true;
-        out.push(Action::Exit(status));
+        step.out.push(Action::Exit(status));
     }
 
-    /// Whether no reload has ever been asked for.
-    fn is_before_reloads<T: Table>(&self, table: &T) -> bool {
-        table.master().is_none_or(|row| table.load(row).reloads == 0)
-    }
-
-    /// Whether this is the first start: then no worker is there, as it is of a
-    /// master that was replaced when it had forked one.
-    fn is_first_start<T: Table>(&self, table: &T) -> bool {
-        self.is_before_reloads(table) && table.find(reload::is_up).is_none()
-    }
-}
-
-fn kill_children<T: Table>(table: &T, signal: Signal, out: &mut Vec<Action<T::Row>>) {
-    kill_where(table, |_| true, signal, out);
-}
-
-fn kill_where<T: Table>(
-    table: &T,
-    wanted: impl Fn(&Process) -> bool,
-    signal: Signal,
-    out: &mut Vec<Action<T::Row>>,
-) {
-    for (_, process) in table.rows() {
-        if let Some(pid) = process.target().filter(|_| wanted(&process)) {
-            out.push(Action::Kill { pid, signal });
-        }
+    /// Whether there is nothing to go on with when a load fails: at the first start, but not of
+    /// an image that replaced another one which had forked a worker.
+    fn is_hopeless<T: Table>(&self, table: &T) -> bool {
+        self.start == Start::First && table.find(reload::is_up).is_none()
     }
 }

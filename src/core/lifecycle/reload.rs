@@ -3,164 +3,156 @@
 use super::*;
 use crate::core::generation::Words;
 use crate::core::process::Pid;
+use crate::core::table::OutOfMemory;
 
 impl Lifecycle {
     pub(super) fn ask_reload<T: Table>(
         &mut self,
-        table: &mut T,
+        step: &mut Step<'_, T>,
         hardness: Hardness,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
-        match self.may_reload(table) {
-            Err(Refusal::Leaving) => {
-                out.push(Action::Log(Level::Warning, texts::RELOAD_WHILE_LEAVING.into()));
-            }
+    ) -> Result<(), Refusal> {
+        let may = self.may_reload(step.table);
+        match may {
+            Err(Refusal::Leaving) => step.log(Level::Warning, texts::RELOAD_WHILE_LEAVING),
             // Several become one, the hardest.
             Err(Refusal::InProgress) => self.pending = self.pending.max(Some(hardness)),
-            Ok(()) => self.begin_reload(table, hardness, now, out),
+            Ok(()) => self.begin_reload(step, hardness),
         }
+        may
+    }
+
+    /// Adds the row of a worker that is to be forked.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn add_worker<T: Table>(
+        &self,
+        table: &mut T,
+        ipc_fd: [i32; 2],
+        relative_pid: i32,
+        version: &str,
+    ) -> Result<T::Row, OutOfMemory> {
+        let init = if self.generation.ready_handshake { options::INIT } else { 0 };
+        let options = options::WORKER | init;
+        let process = Process { options, ipc_fd, relative_pid, ..Process::default() };
+        table.append(process, b"", version.as_bytes())
     }
 
     /// What was asked for meanwhile is done now.
-    fn take_pending<T: Table>(&mut self, table: &mut T, now: Now, out: &mut Vec<Action<T::Row>>) {
+    fn take_pending<T: Table>(&mut self, step: &mut Step<'_, T>) {
         if let Some(hardness) = self.pending.take() {
-            self.ask_reload(table, hardness, now, out);
+            // A refusal is logged, or postpones the reload again.
+            let _ = self.ask_reload(step, hardness);
         }
     }
 
-    pub(super) fn begin_reload<T: Table>(
-        &mut self,
-        table: &mut T,
-        hardness: Hardness,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
+    pub(super) fn begin_reload<T: Table>(&mut self, step: &mut Step<'_, T>, hardness: Hardness) {
         let hard = hardness == Hardness::Hard;
         let (level, text) = texts::reloading(&self.product, hard, self.generation.words);
-        out.push(Action::Log(level, text.into()));
+        step.out.push(Action::Log(level, text.into()));
         if !self.generation.counts_reloads_on_reading {
-            table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
+            step.table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
         }
-        out.push(Action::Notify(Notice::Reloading { monotonic_usec: now.monotonic_usec }));
-        self.times.status.was_replaced(now);
+        step.notify(Notice::Reloading { monotonic_usec: step.now.monotonic_usec });
+        self.times.status.was_replaced(step.now);
         if self.policy.watchdog.is_some() {
             // Nobody gives a sign of life while the next image loads.
             let usec = self.policy.start_timeout.unwrap_or(u64::MAX);
-            out.push(Action::Notify(Notice::Extend { usec }));
+            step.notify(Notice::Extend { usec });
         }
-        drop_unborn(table, out);
-        out.push(Action::Exec(ExecKind::Reload(hardness)));
+        drop_unborn(step);
+        step.out.push(Action::Exec(ExecKind::Reload(hardness)));
     }
 
     pub(super) fn exec_failed<T: Table>(
         &mut self,
-        table: &mut T,
+        step: &mut Step<'_, T>,
         kind: ExecKind,
         why: &str,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
     ) {
-        out.push(Action::Log(Level::Warning, texts::exec_failed(self.own_pid, why).into()));
+        step.log(Level::Warning, texts::exec_failed(self.own_pid, why));
         if let ExecKind::Reload(_) = kind {
             if !self.generation.counts_reloads_on_reading {
-                table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
+                step.table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
             }
-            self.failed(table, Notice::ReloadFailed, why, now, out);
+            self.failed(step, Notice::ReloadFailed, why);
         } else if self.generation.counts_reloads_on_reading {
-            table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
+            step.table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
         }
         if let Some(success) = self.loaded.filter(|_| !self.generation.ready_handshake) {
             // The image that would have answered is never to be.
-            out.push(Action::Answer { success });
+            step.out.push(Action::Answer { success });
         }
-        out.push(Action::Unblock);
-        self.take_pending(table, now, out);
+        step.out.push(Action::Unblock);
+        self.take_pending(step);
     }
 
-    pub(super) fn forked<T: Table>(
-        &mut self,
-        table: &mut T,
-        pid: Pid,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
-        if let Some(row) = table.find(|p| p.is(options::WORKER) && p.pid == -1) {
-            let mut process = table.load(row);
+    pub(super) fn forked<T: Table>(&mut self, step: &mut Step<'_, T>, pid: Pid) {
+        if let Some(row) = step.table.find(|p| p.is(options::WORKER) && p.pid == -1) {
+            let mut process = step.table.load(row);
             process.pid = pid.get();
-            process.timestamp = seconds(now);
-            table.store(row, process);
+            process.timestamp = seconds(step.now);
+            step.table.store(row, process);
         }
         let handshake = self.generation.ready_handshake;
         if handshake {
-            self.start_begins(table, now);
+            self.start_begins(step.now);
         }
         if self.generation.words != Words::V1_8 {
-            out.push(Action::Log(Level::Notice, texts::worker_forked(pid, handshake).into()));
+            step.log(Level::Notice, texts::worker_forked(pid, handshake));
         }
     }
 
-    pub(super) fn ready<T: Table>(
-        &mut self,
-        table: &mut T,
-        pid: i32,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
-        let Some(row) = table.find(|p| p.is_starting() && p.pid == pid) else {
+    pub(super) fn ready<T: Table>(&mut self, step: &mut Step<'_, T>, pid: i32) {
+        let Some(row) = step.table.find(|p| p.is_starting() && p.pid == pid) else {
             return;
         };
-        let mut process = table.load(row);
+        let mut process = step.table.load(row);
         process.options &= !options::INIT;
-        table.store(row, process);
-        self.retire(table, process.reloads, |other, _| other != row);
+        step.table.store(row, process);
+        self.retire(step.table, process.reloads, |other, _| other != row);
         self.record.vacant = false;
         if self.leaving {
             self.start_ends();
             // It may have been told so before it could listen.
             if let Some(pid) = process.target() {
-                out.push(Action::Kill { pid, signal: Signal::Term });
+                step.kill(pid, Signal::Term);
             }
             return;
         }
-        self.replace_old(table, out);
-        out.push(Action::InService(row));
-        out.push(Action::Log(Level::Notice, texts::LOAD_SUCCESS.into()));
+        self.replace_old(step);
+        step.out.push(Action::InService(row));
+        step.log(Level::Notice, texts::LOAD_SUCCESS);
         if let Some(pid) = Pid::new(self.own_pid) {
-            out.push(Action::Notify(Notice::Ready { pid }));
+            step.notify(Notice::Ready { pid });
         }
-        self.succeeded(table, now, out);
+        self.succeeded(step);
     }
 
     /// A worker serves, and whoever had to know has been told.
-    pub(super) fn succeeded<T: Table>(
-        &mut self,
-        table: &mut T,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
+    pub(super) fn succeeded<T: Table>(&mut self, step: &mut Step<'_, T>) {
         self.loaded = Some(true);
         self.record.vacant = false;
-        self.tell_untold(table, out);
+        self.tell_untold(step);
         self.start_ends();
-        self.times.status.was_replaced(now);
-        if let Some(master) = table.master() {
-            let mut process = table.load(master);
+        self.times.status.was_replaced(step.now);
+        if let Some(master) = step.table.master() {
+            let mut process = step.table.load(master);
             process.failed_reloads = 0;
-            table.store(master, process);
+            step.table.store(master, process);
         }
         if self.generation.ready_handshake {
-            self.replace_overlooked(table, out);
-            out.push(Action::Answer { success: true });
-            out.push(Action::Unblock);
-            self.take_pending(table, now, out);
+            self.replace_overlooked(step);
+            step.out.push(Action::Answer { success: true });
+            step.out.push(Action::Unblock);
+            self.take_pending(step);
         } else {
             // If it can't re-execute itself to wait it goes on with this table.
-            if let Some(newest) = newest_workers(table) {
-                self.retire(table, newest, |_, p| p.reloads > newest);
+            if let Some(newest) = newest_workers(step.table) {
+                self.retire(step.table, newest, |_, p| p.reloads > newest);
             }
             if self.generation.waits_after_success {
-                out.push(Action::Exec(ExecKind::Wait));
+                step.out.push(Action::Exec(ExecKind::Wait));
             }
         }
     }
@@ -190,152 +182,140 @@ impl Lifecycle {
 
     /// Up to 3.0 they are told with the workers, when one of the new ones is there. Those
     /// that aren't started again are told as well.
-    pub(super) fn replace_programs<T: Table>(
-        &self,
-        table: &T,
-        hardness: Hardness,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
+    pub(super) fn replace_programs<T: Table>(&self, step: &mut Step<'_, T>, hardness: Hardness) {
         if self.generation.ready_handshake {
             let replaced = |p: &Process| p.is(options::PROGRAM) && p.reloads > 0;
-            kill_where(table, replaced, leave(hardness), out);
+            step.kill_where(replaced, leave(hardness));
         }
     }
 
     /// A worker that counts as current beside the new one: of a master up to 3.0
     /// that was replaced, by one that doesn't wait, after it had forked it.
-    fn replace_overlooked<T: Table>(&self, table: &mut T, out: &mut Vec<Action<T::Row>>) {
-        let Some(newest) = newest_workers(table) else { return };
+    fn replace_overlooked<T: Table>(&self, step: &mut Step<'_, T>) {
+        let Some(newest) = newest_workers(step.table) else { return };
         // New rows come last.
-        let up = table.rows().filter(|(_, p)| is_up(p) && p.reloads == newest);
+        let up = step.table.rows().filter(|(_, p)| is_up(p) && p.reloads == newest);
         let Some((new, _)) = up.last() else { return };
         let overlooked = |(row, p): &(T::Row, Process)| *row != new && p.is_in_service();
         let pids: Vec<Pid> =
-            table.rows().filter(overlooked).filter_map(|(_, p)| p.target()).collect();
+            step.table.rows().filter(overlooked).filter_map(|(_, p)| p.target()).collect();
         if pids.is_empty() {
             return;
         }
-        self.retire(table, newest, |row, _| row != new);
+        self.retire(step.table, newest, |row, _| row != new);
         let signal = leave(self.old_pids_hardness);
-        out.extend(pids.into_iter().map(|pid| Action::Kill { pid, signal }));
+        step.out.extend(pids.into_iter().map(|pid| Action::Kill { pid, signal }));
     }
 
-    fn replace_old<T: Table>(&mut self, table: &T, out: &mut Vec<Action<T::Row>>) {
+    fn replace_old<T: Table>(&mut self, step: &mut Step<'_, T>) {
         let signal = leave(self.old_pids_hardness);
-        kill_where(table, |p| p.is(options::LEAVING) && !self.exceeds_reloads(p), signal, out);
-        kill_where(table, |p| p.is(options::LEAVING) && self.exceeds_reloads(p), Signal::Term, out);
+        step.kill_where(|p| p.is(options::LEAVING) && !self.exceeds_reloads(p), signal);
+        step.kill_where(|p| p.is(options::LEAVING) && self.exceeds_reloads(p), Signal::Term);
         // After a reload a PID that is not in the table any more has been
         // reaped, and may be somebody else's.
-        let first = self.is_before_reloads(table);
+        let first = self.start == Start::First;
         for pid in std::mem::take(&mut self.old_pids) {
             if let Some(pid) = Pid::new(pid).filter(|_| first) {
-                out.push(Action::KillStranger { pid, signal });
+                step.out.push(Action::KillStranger { pid, signal });
             }
         }
     }
 
     /// HAProxy's own code has told those to leave that its arguments name.
-    fn tell_untold<T: Table>(&mut self, table: &T, out: &mut Vec<Action<T::Row>>) {
+    fn tell_untold<T: Table>(&mut self, step: &mut Step<'_, T>) {
         if let Some(hardness) = self.record.untold.take().filter(|_| !self.generation.native) {
-            kill_where(table, |p| p.reloads > 0, leave(hardness), out);
+            step.kill_where(|p| p.reloads > 0, leave(hardness));
         }
     }
 
-    pub(super) fn start_failed<T: Table>(
-        &mut self,
-        table: &mut T,
-        why: &str,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
-        drop_unborn(table, out);
-        if self.is_first_start(table) {
-            out.push(Action::Log(Level::Alert, texts::first_load_failed(why).into()));
-            self.exit(1, out);
-        } else if !self.generation.ready_handshake {
-            for text in texts::load_failure(self.generation.words) {
-                out.push(Action::Log(Level::Warning, (*text).into()));
+    pub(super) fn load_failed<T: Table>(&mut self, step: &mut Step<'_, T>, why: &str) {
+        drop_unborn(step);
+        if self.is_hopeless(step.table) {
+            // Other embedders log it themselves: they are in the middle of their start.
+            if !self.generation.native {
+                step.log(Level::Alert, texts::first_load_failed(why));
             }
-            if self.generation.notifies_when_waiting {
-                self.count_failure(table, why, now);
-            } else {
-                self.failed(table, Notice::ReloadFailed, why, now, out);
-            }
-            if self.generation.counts_reloads_on_reading {
-                // The image that waits counts as well, and it is one reload.
-                table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
-            }
-            out.push(Action::Exec(ExecKind::Wait));
+            self.exit(step, 1);
+        } else if self.generation.ready_handshake {
+            step.log(Level::Alert, texts::load_failed(why));
+            self.failed(step, Notice::ConfigurationRefused, why);
+            step.out.push(Action::Unblock);
+            self.take_pending(step);
         } else {
-            out.push(Action::Log(Level::Alert, texts::load_failed(why).into()));
-            self.failed(table, Notice::ConfigurationRefused, why, now, out);
-            out.push(Action::Unblock);
-            self.take_pending(table, now, out);
+            self.load_failed_before_wait(step, why);
         }
+    }
+
+    fn load_failed_before_wait<T: Table>(&mut self, step: &mut Step<'_, T>, why: &str) {
+        for text in texts::load_failure(self.generation.words) {
+            step.log(Level::Warning, *text);
+        }
+        if self.generation.notifies_when_waiting {
+            self.count_failure(step, why);
+        } else {
+            self.failed(step, Notice::ReloadFailed, why);
+        }
+        if self.generation.counts_reloads_on_reading {
+            // The image that waits counts as well, and it is one reload.
+            step.table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
+        }
+        step.out.push(Action::Exec(ExecKind::Wait));
     }
 
     /// A reload failed, whyever.
-    pub(super) fn failed<T: Table>(
-        &mut self,
-        table: &mut T,
-        notice: Notice,
-        why: &str,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
-        self.count_failure(table, why, now);
+    pub(super) fn failed<T: Table>(&mut self, step: &mut Step<'_, T>, notice: Notice, why: &str) {
+        self.count_failure(step, why);
         if !self.leaving {
-            out.push(Action::Notify(notice));
+            step.notify(notice);
         }
         if self.generation.ready_handshake {
-            out.push(Action::Answer { success: false });
+            step.out.push(Action::Answer { success: false });
         }
     }
 
-    fn count_failure<T: Table>(&mut self, table: &mut T, why: &str, now: Now) {
-        table.for_each(|p| p.failed_reloads = p.failed_reloads.saturating_add(1));
-        self.nothing_new_serves(table, why, now);
+    fn count_failure<T: Table>(&mut self, step: &mut Step<'_, T>, why: &str) {
+        step.table.for_each(|p| p.failed_reloads = p.failed_reloads.saturating_add(1));
+        self.nothing_new_serves(step, why);
     }
 
-    /// No worker came of a reload: who served goes on.
-    pub(super) fn nothing_new_serves<T: Table>(&mut self, table: &mut T, why: &str, now: Now) {
+    /// No worker came of a reload: the worker in service goes on.
+    pub(super) fn nothing_new_serves<T: Table>(&mut self, step: &mut Step<'_, T>, why: &str) {
+        let why = if why.is_empty() { texts::REFUSED } else { why };
         self.loaded = Some(false);
         self.record.untold = None;
-        self.record.fail(now.wall, why);
-        self.times.status.was_replaced(now);
+        self.record.fail(step.now.wall, why);
+        self.times.status.was_replaced(step.now);
         if !self.record.vacant {
-            keep_in_service(table);
+            keep_in_service(step.table);
         }
     }
 
     /// The new worker ended before it was READY.
     pub(super) fn new_worker_failed<T: Table>(
         &mut self,
-        table: &mut T,
+        step: &mut Step<'_, T>,
         row: T::Row,
         pid: Pid,
         end: &Ending,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
     ) {
         let tells_who = self.generation.logs_failed_worker;
         let text = texts::new_worker_failed(pid, end, tells_who);
-        out.push(Action::Log(Level::Warning, text.into()));
+        step.log(Level::Warning, text);
         let overdue = self.start_ends().then_some(self.policy.start_timeout).flatten();
         let why = texts::why_new_worker_failed(pid, end, overdue);
-        let first = self.is_first_start(table);
-        if first {
+        let hopeless = self.is_hopeless(step.table);
+        if hopeless {
             self.loaded = Some(false);
         } else {
-            self.failed(table, Notice::ReloadFailed, &why, now, out);
+            self.failed(step, Notice::ReloadFailed, &why);
         }
-        out.push(Action::Release(row, Gone::Starting));
-        if first {
-            self.exit(end.code, out);
+        step.out.push(Action::Release(row, Gone::Starting));
+        if hopeless {
+            self.exit(step, end.code);
             return;
         }
-        out.push(Action::Unblock);
-        self.take_pending(table, now, out);
+        step.out.push(Action::Unblock);
+        self.take_pending(step);
     }
 }
 
@@ -368,10 +348,10 @@ pub(super) fn is_up(p: &Process) -> bool {
 }
 
 /// Rows whose process was never forked would go over as nonsense.
-pub(super) fn drop_unborn<T: Table>(table: &mut T, out: &mut Vec<Action<T::Row>>) {
-    while let Some(row) = table.find(|p| p.pid == -1) {
-        table.unlink(row);
-        out.push(Action::Release(row, Gone::Unborn));
+pub(super) fn drop_unborn<T: Table>(step: &mut Step<'_, T>) {
+    while let Some(row) = step.table.find(|p| p.pid == -1) {
+        step.table.unlink(row);
+        step.out.push(Action::Release(row, Gone::Unborn));
     }
 }
 

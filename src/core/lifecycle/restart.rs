@@ -19,37 +19,40 @@ impl Lifecycle {
     /// The worker in service died: will there be another one?
     pub(super) fn restarts<T: Table>(
         &mut self,
-        table: &T,
+        step: &mut Step<'_, T>,
         process: &Process,
         end: &Ending,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
     ) -> bool {
         if self.leaving || self.policy.restart.is_none() {
             return false;
         }
-        if now.wall.saturating_sub(i64::from(process.timestamp)) >= STABLE {
+        if step.now.wall.saturating_sub(i64::from(process.timestamp)) >= STABLE {
             self.record.restarts = 0;
         }
         self.record.status = end.code;
         self.record.vacant = true;
         // One that starts already takes its place.
-        if table.starting().is_some() {
+        if step.table.starting().is_some() {
             self.record.restarts = self.record.restarts.max(1);
             return true;
         }
-        self.plan_restart(now, out)
+        self.plan_restart(step)
     }
 
-    /// The table has been read that a former image handed over. If this one only
-    /// `waits`, the load before it may have failed: who served goes on, though some
-    /// generations set LEAVING on everybody. Who drains is easily taken for the one
-    /// in service when there is none.
-    pub fn taken_over<T: Table>(&self, table: &mut T, waits: bool) {
+    /// The table has been read. If this image only `waits`, the load before it may have failed:
+    /// the worker in service goes on, though some generations set LEAVING on all. When nobody
+    /// serves, no worker that drains may be taken for the one in service.
+    pub fn table_read<T: Table>(&mut self, table: &mut T, waits: bool) {
         if waits && self.generation.leaving == LeavingRule::All {
             keep_in_service(table);
         }
-        if self.record.vacant {
+        let reloads = table.master().map_or(0, |row| table.load(row).reloads);
+        self.start = match (self.record.vacant, reloads) {
+            (true, _) => Start::Restart,
+            (false, 0) => Start::First,
+            (false, _) => Start::Reload,
+        };
+        if self.start == Start::Restart {
             table.for_each(|p| {
                 if p.is(options::WORKER) && p.pid > 0 {
                     p.options |= options::LEAVING;
@@ -64,59 +67,55 @@ impl Lifecycle {
     }
 
     /// The next one of the row, after its pause. `false`: these were enough.
-    fn plan_restart<R>(&mut self, now: Now, out: &mut Vec<Action<R>>) -> bool {
+    fn plan_restart<T: Table>(&mut self, step: &mut Step<'_, T>) -> bool {
         let limit = self.policy.restart.unwrap_or(0);
         if self.record.restarts >= limit {
-            out.push(Action::Log(Level::Alert, texts::restarts_exhausted(limit).into()));
+            step.log(Level::Alert, texts::restarts_exhausted(limit));
             return false;
         }
         let pause = pause(self.record.restarts);
         self.record.restarts = self.record.restarts.saturating_add(1);
         let text = texts::restarting(self.record.restarts, limit, pause);
-        out.push(Action::Log(Level::Warning, text.into()));
-        self.times.restart = Some(now.monotonic_usec.saturating_add(pause.saturating_mul(SECOND)));
+        step.log(Level::Warning, text);
+        self.times.restart =
+            Some(step.now.monotonic_usec.saturating_add(pause.saturating_mul(SECOND)));
         true
     }
 
-    pub(super) fn restart_if_due<T: Table>(
-        &mut self,
-        table: &mut T,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
-        if !self.awaits_restart() || table.starting().is_some() {
+    pub(super) fn restart_if_due<T: Table>(&mut self, step: &mut Step<'_, T>) {
+        if !self.awaits_restart() || step.table.starting().is_some() {
             return;
         }
         // With nbproc others may serve beside the dead one.
         let others = self.generation.relative_pids && self.record.vacant;
-        if time::in_service(table).is_some() && !others {
+        if time::in_service(step.table).is_some() && !others {
             self.times.restart = None;
             return;
         }
         match self.times.restart {
-            Some(due) if now.monotonic_usec >= due => {
+            Some(due) if step.now.monotonic_usec >= due => {
                 self.times.restart = None;
-                self.begin_reload(table, Hardness::Soft, now, out);
+                self.begin_reload(step, Hardness::Soft);
             }
             Some(_) => {}
             // The last one failed before it served, maybe in another image.
             None => {
-                if !self.plan_restart(now, out) {
-                    self.give_up(table, out);
+                if !self.plan_restart(step) {
+                    self.give_up(step);
                 }
             }
         }
     }
 
     /// The service ends as it does without restarts.
-    fn give_up<T: Table>(&mut self, table: &mut T, out: &mut Vec<Action<T::Row>>) {
+    fn give_up<T: Table>(&mut self, step: &mut Step<'_, T>) {
         self.record.restarts = 0;
         self.exit_code = Some(self.record.status);
         self.leaving = true;
-        out.push(Action::Log(Level::Alert, texts::exit_on_failure(self.generation.words).into()));
-        kill_children(table, Signal::Term, out);
-        if !table.rows().any(|(_, p)| p.target().is_some()) {
-            self.leave_if_alone(out);
+        step.log(Level::Alert, texts::exit_on_failure(self.generation.words));
+        step.kill_children(Signal::Term);
+        if !step.has_children() {
+            self.leave_if_alone(step);
         }
     }
 }

@@ -31,23 +31,17 @@ impl Told {
 }
 
 impl Lifecycle {
-    pub(super) fn tell_status<T: Table>(
-        &mut self,
-        table: &T,
-        figures: &Figures,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
-        if !self.policy.systemd || now.monotonic_usec < self.times.status.due() {
+    pub(super) fn tell_status<T: Table>(&mut self, step: &mut Step<'_, T>, figures: &Figures) {
+        if !self.policy.systemd || step.now.monotonic_usec < self.times.status.due() {
             return;
         }
-        let at = self.times.status.at.replace(now.monotonic_usec);
-        if at.is_none() || self.starts_silently(table, now) {
+        let at = self.times.status.at.replace(step.now.monotonic_usec);
+        if at.is_none() || self.starts_silently(step.now) {
             return;
         }
-        let text = self.status(table, figures, now);
+        let text = self.status(step.table, figures, step.now);
         if text != self.times.status.text {
-            out.push(Action::Notify(Notice::Status(text.clone())));
+            step.notify(Notice::Status(text.clone()));
             self.times.status.text = text;
         }
     }

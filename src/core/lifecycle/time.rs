@@ -60,38 +60,27 @@ impl Lifecycle {
         [overdue, extend, times.restart, look, watch, status].into_iter().flatten().min()
     }
 
-    pub(super) fn tick<T: Table>(
-        &mut self,
-        table: &mut T,
-        figures: &Figures,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
-        self.end_overdue_start(table, now, out);
-        self.watch(table, figures, now, out);
-        self.extend(table, now, out);
-        self.tell_status(table, figures, now, out);
-        self.restart_if_due(table, now, out);
+    pub(super) fn tick<T: Table>(&mut self, step: &mut Step<'_, T>, figures: &Figures) {
+        self.end_overdue_start(step);
+        self.watch(step, figures);
+        self.extend(step);
+        self.tell_status(step, figures);
+        self.restart_if_due(step);
         self.times.restart_looked = true;
     }
 
     /// A worker was forked, and is waited for.
-    pub(super) fn start_begins<T: Table>(&mut self, table: &T, now: Now) {
+    pub(super) fn start_begins(&mut self, now: Now) {
         self.times.started = Some(now.monotonic_usec);
         self.times.overdue = false;
-        let untold = if self.starts_first(table) { FIRST_START } else { PACE.first };
-        self.times.extend = Some(now.monotonic_usec.saturating_add(untold));
+        let silence = if self.start == Start::First { FIRST_START } else { PACE.first };
+        self.times.extend = Some(now.monotonic_usec.saturating_add(silence));
     }
 
     /// In the first seconds of the first start.
-    pub(super) fn starts_silently<T: Table>(&self, table: &T, now: Now) -> bool {
-        let since = self.times.started.filter(|_| self.starts_first(table));
+    pub(super) fn starts_silently(&self, now: Now) -> bool {
+        let since = self.times.started.filter(|_| self.start == Start::First);
         since.is_some_and(|since| now.monotonic_usec < since.saturating_add(FIRST_START))
-    }
-
-    /// The service has never been ready.
-    fn starts_first<T: Table>(&self, table: &T) -> bool {
-        self.times.started.is_some() && self.is_before_reloads(table) && self.record.restarts == 0
     }
 
     /// It serves, or has ended. Gives whether it had to be killed.
@@ -110,35 +99,37 @@ impl Lifecycle {
 
     /// A worker that takes too long to be READY is killed, which is a failed
     /// start like others.
-    fn end_overdue_start<T: Table>(&mut self, table: &T, now: Now, out: &mut Vec<Action<T::Row>>) {
+    fn end_overdue_start<T: Table>(&mut self, step: &mut Step<'_, T>) {
         let (Some(since), Some(timeout)) = (self.times.started, self.policy.start_timeout) else {
             return;
         };
-        if self.times.overdue || now.monotonic_usec < since.saturating_add(timeout) {
+        if self.times.overdue || step.now.monotonic_usec < since.saturating_add(timeout) {
             return;
         }
         self.times.overdue = true;
-        let starting = table.starting().and_then(|row| Pid::new(table.load(row).pid));
+        let starting = step.table.starting().and_then(|row| Pid::new(step.table.load(row).pid));
         if let Some(pid) = starting {
             let text = texts::start_overdue(pid, timeout);
-            out.push(Action::Log(Level::Alert, text.into()));
-            out.push(Action::Kill { pid, signal: Signal::Kill });
+            step.log(Level::Alert, text);
+            step.kill(pid, Signal::Kill);
         }
     }
 
     /// A slow start isn't to run into the unit's limits, as it has one of its
     /// own; nor a soft stop, for as long as there are workers.
-    fn extend<T: Table>(&mut self, table: &T, now: Now, out: &mut Vec<Action<T::Row>>) {
-        let Some(due) = self.times.extend.filter(|due| now.monotonic_usec >= *due) else { return };
+    fn extend<T: Table>(&mut self, step: &mut Step<'_, T>) {
+        let Some(due) = self.times.extend.filter(|due| step.now.monotonic_usec >= *due) else {
+            return;
+        };
         let starts = self.times.started.is_some() && !self.times.overdue;
-        let stops = self.stops_softly && table.rows().any(|(_, p)| p.target().is_some());
+        let stops = self.stops_softly && step.has_children();
         if !starts && !stops {
             self.times.extend = None;
             return;
         }
-        self.times.extend = Some(due.max(now.monotonic_usec).saturating_add(PACE.every));
+        self.times.extend = Some(due.max(step.now.monotonic_usec).saturating_add(PACE.every));
         if self.policy.systemd {
-            out.push(Action::Notify(Notice::Extend { usec: PACE.by }));
+            step.notify(Notice::Extend { usec: PACE.by });
         }
     }
 }
@@ -162,6 +153,7 @@ mod tests {
             table.append(row, b"", b"").expect("memory");
         }
         let mut life = Lifecycle::new(Generation::NATIVE, "Proxy", 1);
+        life.table_read(&mut table, false);
         life.policy.systemd = true;
         let figures = Figures(Vec::new());
         let mut heard = Vec::new();
@@ -169,7 +161,7 @@ mod tests {
         for second in 0..=30 {
             let now = Now { wall: 0, monotonic_usec: 100 * SECOND + second * SECOND };
             let mut actions = Vec::new();
-            life.step(&mut table, event, now, &mut actions);
+            let _ = life.step(&mut table, event, now, &mut actions);
             for action in actions {
                 match action {
                     Action::Notify(Notice::Status(_)) => heard.push((second, "status")),

@@ -35,22 +35,16 @@ impl Watch {
 impl Lifecycle {
     /// The loop runs, or nobody would have asked. A worker that gives no sign
     /// at all isn't judged: not every host's does.
-    pub(super) fn watch<T: Table>(
-        &mut self,
-        table: &T,
-        figures: &Figures,
-        now: Now,
-        out: &mut Vec<Action<T::Row>>,
-    ) {
+    pub(super) fn watch<T: Table>(&mut self, step: &mut Step<'_, T>, figures: &Figures) {
         let Some(interval) = self.policy.watchdog else { return };
-        let time = now.monotonic_usec;
+        let time = step.now.monotonic_usec;
         if time < self.times.watch.due {
             return;
         }
         let watch = &mut self.times.watch;
         watch.due = time.saturating_add((interval / PINGS).max(1));
 
-        let sign = time::in_service(table).and_then(|pid| {
+        let sign = time::in_service(step.table).and_then(|pid| {
             Some(Seen { pid: pid.get(), beat: figures.beat(pid.get())?, since: time })
         });
         let same = watch
@@ -60,20 +54,20 @@ impl Lifecycle {
             if let Some((pid, usec)) = watch.frozen_for(time) {
                 let moves = sign.is_some_and(|is| is.pid == pid);
                 let text = if moves { texts::thawed(pid, usec) } else { texts::replaced(pid) };
-                out.push(Action::Log(Level::Warning, text.into()));
+                step.log(Level::Warning, text);
             }
             watch.seen = sign;
             watch.frozen = false;
-            out.push(Action::Notify(Notice::Watchdog));
+            step.notify(Notice::Watchdog);
             return;
         };
         let still = time.saturating_sub(was.since);
         if still < interval / 2 {
-            out.push(Action::Notify(Notice::Watchdog));
+            step.notify(Notice::Watchdog);
         } else if !watch.frozen {
             watch.frozen = true;
             let text = texts::frozen(was.pid, still, interval);
-            out.push(Action::Log(Level::Alert, text.into()));
+            step.log(Level::Alert, text);
         }
     }
 }

@@ -1,19 +1,31 @@
 //! Forking workers and programs.
 
-use super::{Host, Master};
-use crate::core::lifecycle::{Event, Gone, Hardness};
+use super::{Host, Master, variables};
+use crate::core::lifecycle::{Event, Gone, Hardness, Load};
 use crate::core::process::{Pid, Process, options};
 use crate::core::programs::{self, Decision};
 use crate::core::reexec;
 use crate::core::signal::Signal;
 use crate::core::table::{OutOfMemory, Table};
 use crate::core::texts::{self, Level};
+use crate::sys::exec::c_strings;
 use crate::sys::fork::{Forked, fork};
 use crate::sys::shared::{Memory, Page, Reserved};
 use crate::sys::signal_safe::Program;
-use crate::sys::{clock, describe, environment, fd, load_guard, wait};
+use crate::sys::worker::Worker;
+use crate::sys::{clock, describe, fd, load_guard, signals, wait};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
+
+/// A program of the configuration.
+pub struct ProgramToStart {
+    /// What is executed, the program first.
+    pub command: Vec<Vec<u8>>,
+    /// Its user, where it isn't the master's.
+    pub user: Option<libc::uid_t>,
+    /// Its group, where it isn't the master's.
+    pub group: Option<libc::gid_t>,
+}
 
 impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// Forks the programs that the configuration named, but not those that go on
@@ -22,13 +34,10 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     ///
     /// # Errors
     /// The first fork's that failed; it has been logged.
-    ///
-    /// # Safety
-    /// The process has one thread.
-    pub unsafe fn start_programs(
+    pub fn start_programs(
         &mut self,
         hardness: Hardness,
-        program: impl Fn(T::Row) -> io::Result<Program>,
+        program: impl Fn(T::Row) -> ProgramToStart,
     ) -> io::Result<()> {
         let after_reload = self.is_after_reload();
         for row in programs::configured(&self.table) {
@@ -38,8 +47,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 continue;
             }
             let name = String::from_utf8_lossy(self.table.id(row)).into_owned();
-            // SAFETY: by the caller's promise.
-            let started = program(row).and_then(|program| unsafe { self.start_program(&program) });
+            let started = self.start_program(program(row));
             match started {
                 Ok(pid) => {
                     self.forked.push(pid);
@@ -56,18 +64,22 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 }
             }
         }
-        self.handle(Event::ProgramsStarted(hardness));
+        self.happens(Event::ProgramsStarted(hardness));
         Ok(())
     }
 
-    /// # Safety
-    /// The process has one thread.
-    unsafe fn start_program(&self, program: &Program) -> io::Result<Pid> {
+    fn start_program(&self, program: ProgramToStart) -> io::Result<Pid> {
+        if program.command.is_empty() {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let environment = c_strings(&reexec::for_programs(&variables::all()))?;
+        let arguments = c_strings(&program.command)?;
+        let program = Program::new(arguments, environment, program.user, program.group);
         // A program gets what was inherited, and nothing that is the master's.
         let keep: Vec<RawFd> = self.inherited.still_open().collect();
         let _marked = fd::close_others_on_exec(&keep);
         let prepared = program.prepared();
-        // SAFETY: by the caller's promise; the child only becomes the program.
+        // SAFETY: a master has one thread; the child only becomes the program.
         unsafe {
             fork(|side| match side {
                 Forked::Parent(pid) => pid,
@@ -80,23 +92,81 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     ///
     /// # Errors
     /// The system's; the row is still there.
-    ///
-    /// # Safety
-    /// The process has one thread.
-    pub unsafe fn fork_worker<R>(
+    fn fork_worker<R>(
         &mut self,
         child: impl FnOnce(&mut Self, Option<&'static Page>) -> R,
     ) -> io::Result<Option<R>> {
-        // SAFETY: by the caller's promise.
-        unsafe {
-            self.fork_process(|master, side| match side {
-                Ok(pid) => {
-                    master.handle(Event::Forked { pid });
-                    None
-                }
-                Err(page) => Some(child(master, page)),
-            })
+        self.fork_process(|master, side| match side {
+            Ok(pid) => {
+                master.happens(Event::Forked { pid });
+                None
+            }
+            Err(page) => Some(child(master, page)),
+        })
+    }
+
+    /// Adds the row of a worker that is to be forked, which has both ends of a socketpair.
+    ///
+    /// # Errors
+    /// The system's, or out of memory.
+    pub fn add_worker(&mut self) -> io::Result<()> {
+        let (ours, theirs) = fd::stream_pair()?;
+        self.add_worker_row([ours.into_raw_fd(), theirs.into_raw_fd()], 0)
+    }
+
+    /// The row owns `ipc_fd`.
+    fn add_worker_row(&mut self, ipc_fd: [RawFd; 2], relative_pid: i32) -> io::Result<()> {
+        let row = self.life.add_worker(&mut self.table, ipc_fd, relative_pid, &self.version);
+        row.map_err(|OutOfMemory| io::ErrorKind::OutOfMemory)?;
+        Ok(())
+    }
+
+    /// Forks a worker of its own kind. `None` in the master, where a fork that fails at a reload
+    /// is a failed reload.
+    ///
+    /// # Errors
+    /// The system's, at the first start.
+    pub fn start_worker(&mut self) -> io::Result<Option<(Worker, Option<&'static Page>)>> {
+        let started = self.try_start_worker();
+        match started {
+            Err(error) if self.load_ended(Load::Failed, &fork_failed(&error)) => Ok(None),
+            started => started,
         }
+    }
+
+    fn try_start_worker(&mut self) -> io::Result<Option<(Worker, Option<&'static Page>)>> {
+        let (ours, theirs) = fd::message_pair()?;
+        self.add_worker_row([ours.into_raw_fd(), -1], 0)?;
+        self.fork_worker(|master, page| {
+            let previous = master.listeners_from.and_then(|fd| master.take_end(fd));
+            master.launcher = None;
+            signals::set_mask(&master.original_mask);
+            (Worker::new(theirs, previous), page)
+        })
+    }
+
+    /// Takes the master's end of a pair out of the row that has it.
+    fn take_end(&mut self, fd: RawFd) -> Option<OwnedFd> {
+        let row = self.table.find(|p| p.is(options::WORKER) && p.ipc_fd[0] == fd)?;
+        let mut process = self.table.load(row);
+        process.ipc_fd[0] = -1;
+        self.table.store(row, process);
+        // SAFETY: the row has given it up.
+        Some(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// Forks the process of the row that has none yet; a fork that fails is a load that failed.
+    /// `child` runs in it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn fork_worker_or_fail<R>(
+        &mut self,
+        child: impl FnOnce(&mut Self, Option<&'static Page>) -> R,
+    ) -> io::Result<Option<R>> {
+        self.fork_worker(child).inspect_err(|error| {
+            self.load_ended(Load::Failed, &fork_failed(error));
+        })
     }
 
     /// Forks a worker that is number `relative_pid` of this start, and makes its row.
@@ -104,21 +174,13 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     ///
     /// # Errors
     /// The system's; the row is there, without a process.
-    ///
-    /// # Safety
-    /// The process has one thread.
-    pub unsafe fn fork_new_worker<R>(
+    pub fn fork_new_worker<R>(
         &mut self,
         relative_pid: i32,
         child: impl FnOnce(&mut Self, Option<&'static Page>) -> R,
     ) -> io::Result<Option<R>> {
-        let version = self.version.clone();
-        let process = Process { options: options::WORKER, relative_pid, ..Process::default() };
-        self.table
-            .append(process, b"", version.as_bytes())
-            .map_err(|OutOfMemory| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        // SAFETY: by the caller's promise.
-        unsafe { self.fork_worker(child) }
+        self.add_worker_row([-1, -1], relative_pid)?;
+        self.fork_worker(child)
     }
 
     /// Ends the children that this image has forked for a start that failed, and
@@ -143,17 +205,14 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     ///
     /// # Errors
     /// The system's.
-    ///
-    /// # Safety
-    /// The process has one thread.
-    pub unsafe fn fork_process<R>(
+    pub fn fork_process<R>(
         &mut self,
         then: impl FnOnce(&mut Self, Result<Pid, Option<&'static Page>>) -> R,
     ) -> io::Result<R> {
         load_guard::end();
         let page = self.reserve_page();
         let own_limit = self.boot.first_soft_limit.is_some() && self.generation().native;
-        // SAFETY: by the caller's promise.
+        // SAFETY: a master has one thread.
         unsafe {
             fork(|side| match side {
                 Forked::Parent(pid) => {
@@ -173,7 +232,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                     // It has its page, and nothing to do with the others.
                     drop(self.memory.take());
                     for name in reexec::not_for_workers() {
-                        environment::remove(name);
+                        variables::remove(name);
                     }
                     then(self, Err(page.map(Reserved::into_page)))
                 }
@@ -199,4 +258,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             }
         }
     }
+}
+
+fn fork_failed(error: &io::Error) -> String {
+    format!("fork: {}", describe(error))
 }

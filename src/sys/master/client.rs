@@ -2,23 +2,54 @@
 
 use super::{Host, Master};
 use crate::core::cli;
+use crate::core::lifecycle::{Event, Hardness, Refusal};
 use crate::core::table::Table;
 use crate::sys::fd;
 use std::io::{self, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 impl<T: Table, H: Host<T::Row>> Master<T, H> {
-    /// The client of a reload waits in the master's own pair, over the exec. It
-    /// stays there until it is answered; HAProxy does so itself.
+    /// Reloads for `client`, which is answered once it is known how the reload ended, by
+    /// whichever image that is in.
     ///
     /// # Errors
-    /// The system's.
-    pub fn park(&self, client: BorrowedFd<'_>) -> io::Result<()> {
-        match self.parking(0) {
-            Some(to) => fd::send(to, b"C", Some(client)),
-            None => Err(io::Error::from(io::ErrorKind::NotConnected)),
+    /// Why not now. The client isn't answered.
+    pub fn reload_for(&mut self, client: OwnedFd, hardness: Hardness) -> Result<(), Refusal> {
+        self.asking = Some(client);
+        let begun = self.handle(Event::ReloadNow(hardness));
+        if begun.is_err() {
+            self.asking = None;
         }
+        begun
+    }
+
+    /// The client that asked for a reload waits in the master's own pair, over the exec.
+    pub(super) fn park(&mut self) {
+        let Some(client) = self.asking.take() else { return };
+        let parked = match self.parking(0) {
+            Some(to) => fd::send(to, b"C", Some(client.as_fd())),
+            None => Err(io::Error::from(io::ErrorKind::NotConnected)),
+        };
+        if parked.is_err() {
+            // It is answered if there is no exec.
+            self.asking = Some(client);
+        }
+    }
+
+    /// Makes sure that the master's row has the pair in which clients wait.
+    ///
+    /// # Errors
+    /// The system's; `NotFound`: the table has no row of the master.
+    pub fn make_parking(&mut self) -> io::Result<()> {
+        let row = self.table.master().ok_or(io::ErrorKind::NotFound)?;
+        let mut process = self.table.load(row);
+        if process.ipc_fd.iter().any(|fd| *fd < 0) {
+            let (a, b) = fd::message_pair()?;
+            process.ipc_fd = [a.into_raw_fd(), b.into_raw_fd()];
+            self.table.store(row, process);
+        }
+        Ok(())
     }
 
     pub(super) fn parking(&self, end: usize) -> Option<BorrowedFd<'_>> {
@@ -34,9 +65,13 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             return;
         }
         let text = cli::reload_answer(success, &std::mem::take(&mut self.start_log));
-        let Some(from) = self.parking(1) else { return };
-        while let Ok((_, Some(client))) = fd::receive(from, 16, false) {
-            let mut client = UnixStream::from(client);
+        let mut clients: Vec<OwnedFd> = self.asking.take().into_iter().collect();
+        while let Some((_, Some(client))) =
+            self.parking(1).and_then(|from| fd::receive(from, 16, false).ok())
+        {
+            clients.push(client);
+        }
+        for mut client in clients.into_iter().map(UnixStream::from) {
             // A client that is gone, or reads nothing of what it asked for, is
             // not waited for.
             let _ = client.set_nonblocking(true).and_then(|()| client.write_all(text.as_bytes()));

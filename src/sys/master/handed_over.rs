@@ -1,6 +1,6 @@
 //! What the former image handed over.
 
-use super::{Host, Master, own_pid};
+use super::{Host, Master, own_pid, variables};
 use crate::core::handover;
 use crate::core::process::{Pid, Process, options};
 use crate::core::record::{Record, STATE};
@@ -8,8 +8,10 @@ use crate::core::reexec::{self, PROCESSES, REEXEC, WAIT_ONLY};
 use crate::core::table::{OutOfMemory, PlainTable, Table};
 use crate::core::texts::{self, Level};
 use crate::sys::shared::Memory;
-use crate::sys::{clock, describe, environment, fd, wait};
+use crate::sys::signals::Set;
+use crate::sys::{clock, describe, fd, signals, wait};
 use std::collections::HashSet;
+use std::io;
 use std::os::fd::{IntoRawFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 
@@ -34,16 +36,11 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     /// Finds in the environment what the former image left there, but for the
     /// process table.
-    ///
-    /// # Safety
-    /// The process has one thread, and nobody else uses descriptors that the former
-    /// image handed over.
-    pub unsafe fn find_former(&mut self) {
+    pub(super) fn find_former(&mut self) {
         self.former.exists = std::env::var_os(REEXEC).is_some();
         self.former.waits = std::env::var_os(WAIT_ONLY).is_some();
         let Some(record) = std::env::var_os(STATE) else { return };
-        // SAFETY: by the caller's promise.
-        unsafe { environment::remove(STATE) };
+        variables::remove(STATE);
         let record = record.to_string_lossy().into_owned();
         if !self.former.exists {
             return;
@@ -53,8 +50,20 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             return;
         }
         let (record, fresh) = Record::read(&record, &handed_over().unwrap_or_default());
-        // SAFETY: by the caller's promise.
-        self.former.table = unsafe { self.take_record(record, fresh) };
+        self.former.table = self.take_record(record, fresh);
+    }
+
+    /// Takes over from a former image, or begins a new table. From now on a master's signals are
+    /// blocked, but not TERM and INT.
+    ///
+    /// # Errors
+    /// The master's row is missing, or out of memory.
+    pub fn take_over(&mut self) -> Result<(), handover::Error> {
+        signals::reset_dispositions();
+        let original = signals::block(&Set::over_exec());
+        // After a reload it is what the former image blocked.
+        self.original_mask = if self.is_after_reload() { Set::none() } else { original };
+        self.read_table().map(drop)
     }
 
     /// Adds the rows that the former image left, and sees to the master's. Gives how
@@ -62,28 +71,33 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     ///
     /// # Errors
     /// The master's row is missing, or out of memory.
-    ///
-    /// # Safety
-    /// The process has one thread.
-    pub unsafe fn read_table(&mut self) -> Result<usize, handover::Error> {
+    pub fn read_table(&mut self) -> Result<usize, handover::Error> {
         let whole = self.former.table.take();
         let part = handed_over();
         let descriptors = match whole.as_ref().or(part.as_ref()) {
-            Some(text) => self.take_over(text)?,
+            Some(text) => self.read_rows(text)?,
             None => 0,
         };
         if whole.is_some() {
-            // SAFETY: by the caller's promise, and the table is read.
-            unsafe { self.bring_back(&part.unwrap_or_default())? };
+            self.bring_back(&part.unwrap_or_default())?;
         }
-        // SAFETY: by the caller's promise.
-        unsafe { environment::remove(PROCESSES) };
+        variables::remove(PROCESSES);
         if self.former.exists {
-            // SAFETY: by the caller's promise, and the table is read.
-            unsafe { self.drop_foreign() };
+            self.drop_foreign();
         }
         self.ensure_master()?;
+        self.life.table_read(&mut self.table, self.former.waits);
         Ok(descriptors)
+    }
+
+    /// Writes the process table into the environment.
+    ///
+    /// # Errors
+    /// The system's, or out of memory.
+    pub fn write_table(&self) -> io::Result<()> {
+        let text = handover::write(&self.table, self.generation());
+        let text = text.map_err(|OutOfMemory| io::ErrorKind::OutOfMemory)?;
+        variables::set(PROCESSES, &text)
     }
 
     /// The former image's process table, before it is read; `None` at a first start.
@@ -103,10 +117,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     /// Takes what the former image knew. The process table, where it was too long
     /// for the environment: gives it.
-    ///
-    /// # Safety
-    /// The descriptors in it are the record's own, if they are open.
-    unsafe fn take_record(&mut self, record: Record, fresh: bool) -> Option<Vec<u8>> {
+    fn take_record(&mut self, record: Record, fresh: bool) -> Option<Vec<u8>> {
         self.life.record = record;
         self.boot.first_soft_limit = self.life.record.open_files.take();
         if let (Some(limit), Some(soft)) = (&mut self.boot.open_files, self.boot.first_soft_limit) {
@@ -115,7 +126,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         let mut table = None;
         if let Some(fd) = self.life.record.table.take() {
             self.inherited.forget(&[fd]);
-            // SAFETY: by the caller's promise.
+            // SAFETY: only the former image has named it.
             match unsafe { fd::unsealed(fd) } {
                 Ok(text) => table = Some(text).filter(|_| fresh),
                 Err(error) => {
@@ -127,7 +138,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         }
         let Some(fd) = self.life.record.memory.take() else { return table };
         self.inherited.forget(&[fd]);
-        // SAFETY: by the caller's promise.
+        // SAFETY: as above.
         match unsafe { Memory::adopt(fd) } {
             Ok(memory) => self.memory = Some(memory),
             Err(error) => {
@@ -145,13 +156,12 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     ///
     /// # Errors
     /// Out of memory.
-    fn take_over(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
+    fn read_rows(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
         let report = handover::read(text, self.generation(), &mut self.table)?;
         for bad in &report.bad {
             self.log(Level::Warning, &bad.to_string());
         }
         self.life.ready_is_left = report.leaves_ready;
-        self.life.taken_over(&mut self.table, self.former.waits);
         self.mend_descriptors();
         self.close_what_nobody_uses();
         let forked = self.table.rows().filter(|(_, p)| p.pid > 0);
@@ -162,18 +172,17 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     }
 
     /// Takes over from a master that handed over PIDs only, those in service
-    /// first: rows of those that are children, and the master's.
+    /// first: rows of those that are children, and the master's. From now on a master's signals
+    /// are blocked, but not TERM and INT.
     ///
     /// # Errors
     /// Out of memory.
-    ///
-    /// # Safety
-    /// As [`Self::find_former`].
-    pub unsafe fn take_over_pids(&mut self, pids: &[i32]) -> Result<(), handover::Error> {
+    pub fn take_over_pids(&mut self, pids: &[i32]) -> Result<(), handover::Error> {
+        signals::reset_dispositions();
+        signals::block(&Set::over_exec());
         if let Some(text) = self.former.record.take() {
             let (record, fresh) = Record::read(&text, &reexec::beside_pids(pids));
-            // SAFETY: by the caller's promise.
-            unsafe { self.take_record(record, fresh) };
+            self.take_record(record, fresh);
         }
         // What the user gives at a first start are no children.
         let pids = if self.former.exists { pids } else { &[] };
@@ -189,9 +198,10 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             let process = Process { pid: *pid, options, reloads, ..Process::default() };
             self.table.append(process, b"", b"")?;
         }
-        self.life.taken_over(&mut self.table, self.former.waits);
         self.release_figures();
-        self.ensure_master().map(drop)
+        self.ensure_master()?;
+        self.life.table_read(&mut self.table, self.former.waits);
+        Ok(())
     }
 
     /// Of those who are gone.
@@ -217,10 +227,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     }
 
     /// What a former image of another generation left for its like goes.
-    ///
-    /// # Safety
-    /// The process has one thread, and the table has been read.
-    unsafe fn drop_foreign(&mut self) {
+    fn drop_foreign(&mut self) {
         for name in reexec::foreign(self.generation()) {
             if name == reexec::START_LOG {
                 let number = std::env::var(name).ok().and_then(|fd| fd.parse().ok());
@@ -228,8 +235,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                     self.inherited.close_left_file(fd);
                 }
             }
-            // SAFETY: by the caller's promise.
-            unsafe { environment::remove(name) };
+            variables::remove(name);
         }
     }
 
@@ -266,16 +272,13 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     ///
     /// # Errors
     /// Out of memory.
-    ///
-    /// # Safety
-    /// The table has the only numbers of its rows' descriptors.
-    unsafe fn bring_back(&mut self, part: &[u8]) -> Result<(), OutOfMemory> {
+    fn bring_back(&mut self, part: &[u8]) -> Result<(), OutOfMemory> {
         let mut in_place = PlainTable::default();
         handover::read(part, self.generation(), &mut in_place)?;
         let in_place: HashSet<RawFd> = in_place.rows().flat_map(|(_, p)| p.ipc_fd).collect();
         self.table.for_each(|process| {
             for fd in process.ipc_fd.iter_mut().filter(|fd| **fd >= 0 && !in_place.contains(fd)) {
-                // SAFETY: by the caller's promise.
+                // SAFETY: only the row has its number.
                 *fd = unsafe { fd::lower(*fd) };
             }
         });

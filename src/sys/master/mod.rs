@@ -5,24 +5,29 @@ mod client;
 mod handed_over;
 mod reexec;
 mod systemd;
+mod variables;
+
+pub use children::ProgramToStart;
 
 use crate::core::figures::Figures;
 use crate::core::generation::Generation;
-use crate::core::lifecycle::{Action, Event, Gone, Hardness, Lifecycle};
-use crate::core::process::Pid;
+use crate::core::lifecycle::{Action, Event, Gone, Hardness, Lifecycle, Load, Refusal};
+use crate::core::process::{Pid, Process};
 use crate::core::reexec::CommandLine;
+use crate::core::settings;
 use crate::core::showproc;
 use crate::core::signal::Signal;
 use crate::core::table::Table;
 use crate::core::texts::{self, Level};
-use crate::sys::daemon::Launcher;
+use crate::sys::daemon::{self, Launcher};
 use crate::sys::fd::Inherited;
 use crate::sys::limits::OpenFiles;
 use crate::sys::shared::Memory;
+use crate::sys::signals::Set;
 use crate::sys::{clock, signals, wait};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 
 /// The proxy around the master.
@@ -41,7 +46,7 @@ pub trait Host<Row> {
     fn in_service(&self, row: Row);
     /// Lets signals through, as soon as that is possible.
     fn unblock(&self);
-    /// Leaves the process; may return for those who run the loop.
+    /// Leaves the process.
     fn leave(&self, status: i32);
 }
 
@@ -71,7 +76,7 @@ const TRY_AGAIN: u64 = 100;
 /// How much of a start's log is kept for the answer to `reload`.
 const START_LOG: usize = 64 * 1024;
 
-/// A master process.
+/// A master process, which has one thread.
 pub struct Master<T: Table, H> {
     /// The proxy.
     pub host: H,
@@ -83,8 +88,16 @@ pub struct Master<T: Table, H> {
     pub boot: Boot,
     /// Gets the master's PID once a worker serves.
     pub pidfile: Option<PathBuf>,
+    /// Where leaving is reported by results, instead of [`Host::leave`].
+    pub returns: bool,
     /// Waits for a worker to serve.
-    pub launcher: Option<Launcher>,
+    launcher: Option<Launcher>,
+    /// The client that asked for the reload at hand.
+    asking: Option<OwnedFd>,
+    /// The master's end of the pair with the worker to ask for listeners.
+    listeners_from: Option<RawFd>,
+    /// What was blocked before this library blocked anything.
+    original_mask: Set,
     inherited: Inherited,
     version: String,
     former: handed_over::Former,
@@ -104,23 +117,32 @@ pub struct Master<T: Table, H> {
 }
 
 impl<T: Table, H: Host<T::Row>> Master<T, H> {
-    /// A master of `product`, which is `version`.
-    pub fn new(
+    /// A master of `product`, which is `version`. To be made before anything is opened: what is
+    /// open counts as inherited.
+    ///
+    /// # Safety
+    /// The process has one thread for as long as the master is used, and only a former image
+    /// hands over descriptors by variables.
+    pub unsafe fn new(
         host: H,
         table: T,
         generation: Generation,
         product: &str,
         version: &str,
-        inherited: Inherited,
     ) -> Self {
+        let inherited = Inherited::snapshot();
         let boot = Boot { open_files: OpenFiles::get().ok(), ..Boot::default() };
-        Self {
+        let mut master = Self {
             host,
             table,
             life: Lifecycle::new(generation, product, own_pid()),
             boot,
             pidfile: None,
+            returns: false,
             launcher: None,
+            asking: None,
+            listeners_from: None,
+            original_mask: Set::none(),
             inherited,
             version: version.to_owned(),
             former: handed_over::Former::default(),
@@ -133,7 +155,9 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             forked: Vec::new(),
             exec_error: None,
             exit_status: None,
-        }
+        };
+        master.find_former();
+        master
     }
 
     /// Its HAProxy generation.
@@ -146,11 +170,39 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         &self.version
     }
 
-    /// Tells systemd from now on.
-    pub fn use_systemd(&mut self, watchdog: Option<u64>) {
+    /// Notifies systemd from now on.
+    pub fn use_systemd(&mut self) {
+        let (usec, whom) = (variables::get("WATCHDOG_USEC"), variables::get("WATCHDOG_PID"));
         self.shares = true;
         self.life.policy.systemd = true;
-        self.life.policy.watchdog = watchdog;
+        self.life.policy.watchdog = settings::watchdog(usec.as_deref(), whom.as_deref(), own_pid());
+    }
+
+    /// Reads what an operator has set in the environment. What makes no sense is logged.
+    pub fn read_settings(&mut self) {
+        for name in settings::ALL {
+            let Some(value) = variables::get(name) else { continue };
+            if let Err(why) = settings::apply(&mut self.life.policy, name, &value) {
+                self.log(Level::Warning, &why);
+            }
+        }
+    }
+
+    /// Goes into the background, but not after a reload.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn daemonize(&mut self) -> io::Result<()> {
+        if self.is_after_reload() {
+            return Ok(());
+        }
+        // SAFETY: a master has one thread.
+        self.launcher = Some(unsafe { daemon::go_into_background() }?);
+        if let Some(row) = self.table.master() {
+            let process = self.table.load(row);
+            self.table.store(row, Process { pid: own_pid(), ..process });
+        }
+        Ok(())
     }
 
     /// The status to leave with, once the master has to.
@@ -166,9 +218,24 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// Takes the command line over: what a former master added goes out.
     pub fn set_command_line(&mut self, line: CommandLine) {
         let hardness = if line.hard { Hardness::Hard } else { Hardness::Soft };
+        self.listeners_from = line.listeners_from.as_deref().and_then(socketpair_of);
         self.boot.listeners_from = line.listeners_from;
         self.boot.argv = line.argv;
         self.life.replaces(line.old_pids, hardness);
+    }
+
+    /// Sets the limit of descriptors of the next image. What this one got on top of the first
+    /// start's doesn't count.
+    pub fn set_open_files(&mut self, limit: OpenFiles) {
+        let soft = self.boot.first_soft_limit.unwrap_or(limit.soft);
+        self.boot.open_files = Some(OpenFiles { soft, ..limit });
+    }
+
+    /// Keeps `fd` open over reloads.
+    pub fn keep_fd(&mut self, fd: RawFd) {
+        if !self.boot.keep.contains(&fd) {
+            self.boot.keep.push(fd);
+        }
     }
 
     /// Tells people, and remembers it for the answer to `reload`.
@@ -185,17 +252,36 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         }
     }
 
+    /// The load of the configuration ended. Returns whether there is something to go on with.
+    pub fn load_ended(&mut self, result: Load, why: &str) -> bool {
+        // Embedders other than HAProxy are in the middle of their own start, and leave.
+        let returns = self.returns;
+        self.returns |= self.generation().native;
+        self.happens(Event::LoadEnded { result, why });
+        self.returns = returns;
+        self.exit_status.is_none()
+    }
+
     /// Something happened.
-    pub fn handle(&mut self, event: Event<'_>) {
+    ///
+    /// # Errors
+    /// Why a reload that was asked for doesn't begin now.
+    pub fn handle(&mut self, event: Event<'_>) -> Result<(), Refusal> {
         let mut actions = Vec::new();
         // A daemon's changes after the start.
         self.life.set_own_pid(own_pid());
-        self.life.step(&mut self.table, event, clock::now(), &mut actions);
+        let answer = self.life.step(&mut self.table, event, clock::now(), &mut actions);
         let mut todo: VecDeque<Action<T::Row>> = actions.into();
         while let Some(action) = todo.pop_front() {
             // What follows from an action comes before the next one.
             self.carry_out(action).into_iter().rev().for_each(|then| todo.push_front(then));
         }
+        answer
+    }
+
+    /// Something happened that doesn't ask for a reload.
+    pub fn happens(&mut self, event: Event<'_>) {
+        let _ = self.handle(event);
     }
 
     /// Does one thing; gives what follows from it.
@@ -212,7 +298,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 let why = crate::sys::describe(&error);
                 self.exec_error = Some(error);
                 let event = Event::ExecFailed { kind, why: &why };
-                self.life.step(&mut self.table, event, clock::now(), &mut then);
+                // No reload was asked for.
+                let _ = self.life.step(&mut self.table, event, clock::now(), &mut then);
             }
             Action::Crashed(row) => self.host.crashed(row),
             Action::Release(row, gone) => {
@@ -224,10 +311,13 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             }
             Action::InService(row) => self.in_service(row),
             Action::Answer { success } => self.answer(success),
-            Action::Unblock => self.host.unblock(),
+            Action::Unblock if self.generation().unblocks_signals => self.host.unblock(),
+            Action::Unblock => {}
             Action::Exit(status) => {
                 self.exit_status = Some(status);
-                self.host.leave(status);
+                if !self.returns {
+                    self.host.leave(status);
+                }
             }
         }
         then
@@ -285,7 +375,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         if signal == Signal::Chld {
             self.reap();
         } else {
-            self.handle(Event::Signal(signal));
+            // A refused reload is logged, or done later.
+            let _ = self.handle(Event::Signal(signal));
         }
     }
 
@@ -294,12 +385,11 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         while self.exit_status.is_none() {
             match wait::next() {
                 wait::Reaped::Child { pid, end } => {
-                    self.handle(Event::ChildExited { pid, end: &end });
+                    self.happens(Event::ChildExited { pid, end: &end });
                 }
                 wait::Reaped::Running => return,
                 wait::Reaped::NoChild => {
-                    self.handle(Event::NoChildLeft);
-                    return;
+                    return self.happens(Event::NoChildLeft);
                 }
             }
         }
@@ -310,7 +400,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         #[cfg(feature = "USE_SYSTEMD")]
         let _ = self.send_missed();
         let figures = self.figures();
-        self.handle(Event::Tick { figures: &figures });
+        self.happens(Event::Tick { figures: &figures });
     }
 
     /// When [`Self::tick`] is due, in milliseconds from now; -1: not at all.
@@ -342,6 +432,11 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         };
         showproc::text(&self.table, self.generation(), &request)
     }
+}
+
+/// The descriptor in `sockpair@<fd>`.
+fn socketpair_of(address: &[u8]) -> Option<RawFd> {
+    std::str::from_utf8(address).ok()?.strip_prefix("sockpair@")?.parse().ok().filter(|fd| *fd >= 0)
 }
 
 fn send_signal(pid: Pid, signal: Signal) {

@@ -1,7 +1,7 @@
 //! Becoming the next image.
 
 use super::systemd::datagrams;
-use super::{Host, Master, own_pid};
+use super::{Host, Master, own_pid, variables};
 use crate::core::handover;
 use crate::core::lifecycle::{ExecKind, PACE};
 use crate::core::record::Record;
@@ -12,7 +12,7 @@ use crate::core::texts;
 use crate::core::trial::Trial;
 use crate::sys::limits::{self, OpenFiles};
 use crate::sys::shared::Memory;
-use crate::sys::{clock, environment, exec, fd, load_guard, trial};
+use crate::sys::{clock, exec, fd, load_guard, trial};
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -23,10 +23,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     ///
     /// # Errors
     /// The system's, or out of memory.
-    ///
-    /// # Safety
-    /// The process has one thread.
-    pub unsafe fn guard_load(&mut self) -> io::Result<()> {
+    pub fn guard_load(&mut self) -> io::Result<()> {
         let Some(timeout) = self.life.policy.start_timeout else { return Ok(()) };
         let generation = self.generation();
         let failed = match self.former_table().map_err(memory_full)? {
@@ -44,8 +41,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             record.memory = self.memory.as_ref().map(Memory::fd);
             limit = self.next_limit(&table, &mut record, ExecKind::Wait)?;
             own.extend(record.memory);
-            // SAFETY: by the caller's promise.
-            let environment = unsafe { environment::all() };
+            let environment = variables::all();
             let (kind, load_status) = (ExecKind::Wait, Some(false));
             let given = Given { record, environment: &environment, kind, load_status };
             let text = self.text(&table)?;
@@ -77,9 +73,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     }
 
     fn try_exec(&mut self, kind: ExecKind) -> io::Result<Infallible> {
-        // SAFETY: a master has one thread.
-        let now = || unsafe { environment::all() };
-        let environment = self.boot.environment.clone().unwrap_or_else(now);
+        let environment = self.boot.environment.clone().unwrap_or_else(variables::all);
         let inherited: Vec<RawFd> = self.inherited.still_open().collect();
         if self.is_another(&environment) {
             self.try_binary(&environment, &inherited)?;
@@ -97,6 +91,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         let draft = self.plan(&self.table, &text, &given, None)?;
         let kept = self.boot.keep.iter().copied().chain(memory);
         let keep: Vec<RawFd> = inherited.into_iter().chain(kept).collect();
+        self.park();
         self.host.before_exec();
         match self.execute(draft, &text, given, keep, limit) {
             Ok(never) => match never {},

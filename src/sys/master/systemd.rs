@@ -14,8 +14,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     #[cfg(feature = "USE_SYSTEMD")]
     pub fn notify(&mut self, notice: &Notice) {
         if self.life.policy.systemd {
-            // SAFETY: a master has one thread.
-            let sent = unsafe { self.send(notice.datagram(self.generation())) };
+            let sent = self.send(notice.datagram(self.generation()));
             match sent {
                 // Once is enough.
                 Err(error) if error.nobody_reads() && std::mem::replace(&mut self.waits, true) => {}
@@ -36,14 +35,11 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// # Errors
     /// Why not. If nobody reads it is sent when there is room again, after
     /// those that wait already.
-    ///
-    /// # Safety
-    /// No other thread changes the environment meanwhile.
     #[cfg(feature = "USE_SYSTEMD")]
-    pub unsafe fn send(&mut self, message: String) -> Result<bool, crate::sys::notify::Error> {
+    pub fn send(&mut self, message: String) -> Result<bool, crate::sys::notify::Error> {
         let sent = match self.send_missed() {
             Err(error) => Err(error),
-            // SAFETY: by the caller's promise.
+            // SAFETY: a master has one thread.
             Ok(()) => unsafe { crate::sys::notify::send(message.as_bytes()) },
         };
         if sent.as_ref().is_err_and(crate::sys::notify::Error::nobody_reads) {
@@ -57,7 +53,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     pub(super) fn send_missed(&mut self) -> Result<(), crate::sys::notify::Error> {
         let missed = &mut self.life.record.missed;
         while let Some(message) = missed.next() {
-            // SAFETY: a master has one thread.
+            // SAFETY: as above.
             match unsafe { crate::sys::notify::send(message.as_bytes()) } {
                 Err(error) if error.nobody_reads() => return Err(error),
                 // Sent, or never to be: it was told why then.

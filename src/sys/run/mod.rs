@@ -13,13 +13,12 @@ use super::master::{Host, Master};
 use super::poll::Poll;
 use super::signals::{self, Set, SignalFd};
 use super::worker;
-use crate::core::lifecycle::{Event, Hardness, Refusal};
+use crate::core::lifecycle::{Event, Hardness};
 use crate::core::table::Table;
-use crate::core::texts;
 use client::{Client, Wants};
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 const SIGNALS: u64 = 0;
 const LISTENER: u64 = 1;
@@ -41,7 +40,10 @@ impl Runner {
     ///
     /// # Errors
     /// The system's.
-    pub fn new(server: Option<Server>) -> io::Result<Self> {
+    pub fn new<T: Table, H: Host<T::Row>>(
+        server: Option<Server>,
+        master: &mut Master<T, H>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         signals::block(&Set::all());
         let signals = SignalFd::new()?;
@@ -49,18 +51,15 @@ impl Runner {
         if let Some(server) = &server {
             poll.want(server.fd(), LISTENER, true, false)?;
         }
-        Ok(Self { poll, signals, server, clients: HashMap::new(), next_client: 0 })
+        master.returns = true;
+        let new = Self { poll, signals, server, clients: HashMap::new(), next_client: 0 };
+        new.enter(master)?;
+        Ok(new)
     }
 
     /// Becomes ready for what the last image left, and for what happened
     /// before there was a loop.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn enter<T: Table, H: Host<T::Row>>(
-        &mut self,
-        master: &mut Master<T, H>,
-    ) -> io::Result<()> {
+    fn enter<T: Table, H: Host<T::Row>>(&self, master: &mut Master<T, H>) -> io::Result<()> {
         if let Some(fd) = starting_fd(master) {
             // SAFETY: the row owns it for as long as it is in the table.
             if let Some(fd) = unsafe { fd::borrow_raw(fd) } {
@@ -128,7 +127,7 @@ impl Runner {
                     Some((&worker::READY, _)) => {
                         self.poll.forget(number);
                         let pid = master.table.starting().map(|row| master.table.load(row).pid);
-                        master.handle(Event::Ready { pid: pid.unwrap_or(-1) });
+                        master.happens(Event::Ready { pid: pid.unwrap_or(-1) });
                     }
                     Some((&worker::LOG, line)) => {
                         master.remember(&String::from_utf8_lossy(line));
@@ -229,23 +228,19 @@ impl Runner {
         hardness: Hardness,
         master: &mut Master<T, H>,
     ) {
-        let refused = match master.life.may_reload(&master.table) {
-            Ok(()) => None,
-            Err(Refusal::InProgress) => Some(texts::RELOAD_IN_PROGRESS),
-            Err(Refusal::Leaving) => Some(texts::RELOAD_WHILE_LEAVING),
-        };
         let Some(client) = self.clients.get_mut(&id) else { return };
-        if let Some(why) = refused {
-            return client.answer_reload(why);
-        }
-        match master.park(client.fd().as_fd()) {
-            Ok(()) => self.drop_client(id),
+        let asking = match client.fd().try_clone() {
+            Ok(asking) => asking.into(),
             Err(error) => {
                 let why = super::describe(&error);
                 return client.answer_reload(&format!("The client can't wait for it: {why}."));
             }
+        };
+        match master.reload_for(asking, hardness) {
+            // The exec failed, and the client has been answered.
+            Ok(()) => self.drop_client(id),
+            Err(refusal) => client.answer_reload(refusal.text()),
         }
-        master.handle(Event::Reload(hardness));
     }
 }
 
