@@ -282,7 +282,7 @@ TESTS_RUN = MAKE='$(MAKE)' tests/run
 .PHONY: test
 test:
 ifeq ($(T),)
-	+@tests/setup
+	@tests/setup
 	+@$(TESTS_RUN) all
 else
 	+@$(TESTS_RUN) one '$(T)'
@@ -295,7 +295,7 @@ check:
 # The only target that installs packages; `make test` does it, too.
 .PHONY: test-setup
 test-setup:
-	+@tests/setup
+	@tests/setup
 
 # ---- a stock HAProxy and one of ours, to be compared ----
 

@@ -411,7 +411,6 @@ mod keep {
                 stopped.push(pid);
             }
         }
-        eprintln!("kept: {}", place.dir.path().display());
         for pid in &stopped {
             let cmdline = procfs::cmdline(*pid).unwrap_or_default().join(" ");
             eprintln!("kept, stopped: {pid} {cmdline}");
