@@ -36,7 +36,7 @@ pub struct Scene {
     pub told: usize,
 }
 
-/// The proxy's path. A test without it has tested nothing, so it fails.
+/// The proxy's path.
 pub fn binary() -> PathBuf {
     let path = env::var_os("MWORKER_EXAMPLE_PROXY").map(PathBuf::from);
     match path {

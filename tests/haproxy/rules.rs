@@ -246,3 +246,16 @@ impl Version {
         known.unwrap_or_else(|| panic!("{self:?} is older than all that is known")).1
     }
 }
+
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_has_the_rules_of_its_branch_or_the_one_before() {
+        assert!(ALL.is_sorted_by_key(|(version, _)| *version));
+        assert!(Version(2, 4).rules().resets_idle_connections);
+        assert!(!Version(2, 6).rules().resets_idle_connections);
+        assert!(Version(2, 6).rules().sends_ready_last && !Version(2, 7).rules().sends_ready_last);
+        assert!(!Version(9, 0).rules().has_mode_in_config);
+    }
+}

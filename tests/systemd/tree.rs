@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::{inside, support};
 
-/// A program's path from the environment. A run without it has tested nothing, so it fails.
+/// A program's path from the environment.
 fn binary(variable: &str) -> PathBuf {
     let path = std::env::var_os(variable).map(PathBuf::from);
     match path {

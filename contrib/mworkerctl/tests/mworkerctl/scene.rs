@@ -19,7 +19,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// A test without its proxy has tested nothing, so it fails.
     fn binary(self) -> PathBuf {
         let name = match self {
             Kind::Stock => "MWORKER_HAPROXY_STOCK",
