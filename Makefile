@@ -194,7 +194,8 @@ haproxy_progress = { \
 	! [ -t 2 ] || [ $$files = 0 ] || echo >&2; }
 
 # Most of what stock and ours are made of is the same, and so is found by the second of them.
-HAPROXY_CC    = $(if $(HAPROXY_SRC),,$(if $(shell command -v ccache),CC='ccache $(CC)'))
+CCACHED       = $(if $(shell command -v ccache),CC='ccache $(CC)')
+HAPROXY_CC    = $(if $(HAPROXY_SRC),,$(CCACHED))
 HAPROXY_CACHE = CCACHE_DIR=$(abspath $(BUILD)/ccache) CCACHE_NOHASHDIR=1
 
 # Makes HAProxy in $(2), with the arguments $(3); $(1) is what to call it.
@@ -322,8 +323,8 @@ else
 haproxy-pair: $(BUILD)/systemd/libmworker.a
 	@$(call pair_copy,stock)
 	@$(call pair_copy,ours)
-	+@$(call haproxy_make,stock,$(PAIR)/stock,$(HAPROXY_BUILD))
-	+@$(call haproxy_make,ours,$(PAIR)/ours,$(MWORKER_BUILD))
+	+@$(call haproxy_make,stock,$(PAIR)/stock,$(HAPROXY_BUILD) $(CCACHED))
+	+@$(call haproxy_make,ours,$(PAIR)/ours,$(MWORKER_BUILD) $(CCACHED))
 endif
 
 .PHONY: haproxy-pair-variables
