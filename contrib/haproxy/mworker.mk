@@ -32,31 +32,18 @@ else
   RUST_MWORKER_LIB ?= $(abspath $(MWORKER_DIR)/../../../lib)/libmworker.a
 endif
 
-# HAProxy's branch: 3.0-dev5 and 3.0.11 are 3.0.
-MWORKER_VERSION := $(shell cat VERSION 2>/dev/null)
-MWORKER_BRANCH  := $(shell sed -n 's/^\([0-9]*\)\.\([0-9]*\).*/\1.\2/p' VERSION 2>/dev/null)
-MWORKER_MAJOR   := $(word 1,$(subst ., ,$(MWORKER_BRANCH)))
-MWORKER_MINOR   := $(word 2,$(subst ., ,$(MWORKER_BRANCH)))
-
-# One shim for each generation of HAProxy's internals.
-MWORKER_PIPE  := 1.8
-MWORKER_STAY  := 2.0 2.4
-MWORKER_WAIT  := 2.6 2.8 3.0
-MWORKER_READY := 3.1 3.2 3.3 3.4 3.5
-ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_PIPE)),)
-  MWORKER_SHIM := pipe
-else ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_STAY)),)
-  MWORKER_SHIM := stay
-else ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_WAIT)),)
-  MWORKER_SHIM := wait
-else ifneq ($(filter $(MWORKER_BRANCH),$(MWORKER_READY)),)
-  MWORKER_SHIM := ready
-else
-  $(error mworker has no shim for HAProxy '$(MWORKER_VERSION)' ($(CURDIR)/VERSION); it has them for $(MWORKER_PIPE) $(MWORKER_STAY) $(MWORKER_WAIT) $(MWORKER_READY). Build without USE_RUST_MWORKER)
+MWORKER_VERSION    := $(shell cat VERSION 2>/dev/null)
+# The folder of the shims for this version. The script says why there is none.
+MWORKER_GENERATION := $(shell $(MWORKER_DIR)/generation '$(MWORKER_VERSION)')
+ifeq ($(MWORKER_GENERATION),)
+  $(error No shims for HAProxy '$(MWORKER_VERSION)' ($(CURDIR)/VERSION): see above)
 endif
+MWORKER_COMMON     := $(MWORKER_DIR)/common
+MWORKER_SHIMS      := $(MWORKER_DIR)/$(MWORKER_GENERATION)
+MWORKER_NUMBER     := $(subst ., * 256 + ,$(shell sed -n 's/^\([0-9]*\.[0-9]*\).*/\1/p' VERSION))
 
 # -Ws is always there from 3.1 on.
-ifeq ($(MWORKER_SHIM),ready)
+ifeq ($(MWORKER_GENERATION),3.1)
   MWORKER_SYSTEMD := 1
 else
   MWORKER_SYSTEMD := $(USE_SYSTEMD:0=)
@@ -80,81 +67,77 @@ OPTIONS_LDFLAGS := $(filter-out -lsystemd,$(OPTIONS_LDFLAGS)) $(RUST_MWORKER_LIB
 cmd_CC   ?= $(CC)
 cmd_MAKE ?= $(MAKE)
 
-MWORKER_COPTS = -I$(MWORKER_DIR) -I$(RUST_MWORKER_INC) \
-	-DMWORKER_HAPROXY='($(MWORKER_MAJOR) * 256 + $(MWORKER_MINOR))'
-MWORKER_DEP   = $(RUST_MWORKER_INC)/mworker.h $(wildcard $(MWORKER_DIR)/*.h) .build_opts
+# What differs between releases of one branch.
+MWORKER_FOUND := -DSHIM_OLD_ARGV=$(if $(shell grep -s '^static char \*\*old_argv' src/haproxy.c),old_argv,next_argv)
+MWORKER_FOUND += $(if $(shell grep -s sock_drop_unused_old_sockets include/haproxy/sock.h),-DSHIM_DROPS_OLD_SOCKETS)
+
+# An unused function is one whose call an edit should have made; one that is not
+# declared is one that HAProxy's code still calls and that was removed.
+MWORKER_COPTS = -I$(MWORKER_COMMON) -I$(RUST_MWORKER_INC) -DMWORKER_HAPROXY='($(MWORKER_NUMBER))' \
+	$(MWORKER_FOUND) -Werror=unused-function -Werror=implicit-function-declaration
+
+# All that HAProxy's own objects depend on (DEP is not known yet with EXTRA_MAKE),
+# and ours.
+MWORKER_DEP = $(DEP) $(wildcard include/*.h include/*/*.h ebtree/*.h) VERSION .build_opts \
+	$(RUST_MWORKER_INC)/mworker.h $(MWORKER_DIR)/mworker.mk \
+	$(wildcard $(MWORKER_COMMON)/*.h $(MWORKER_COMMON)/*/*.h $(MWORKER_SHIMS)/*.h)
 
 $(RUST_MWORKER_LIB):
 	$(cmd_MAKE) -C $(MWORKER_TOP) USE_SYSTEMD=$(MWORKER_SYSTEMD)
 
-# HAProxy's objects of the same name, made of the shims.
-src/mworker.o: $(MWORKER_DIR)/$(MWORKER_SHIM:stay=wait).c $(MWORKER_DEP)
-	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
+# HAProxy declares a function of this name, which its own code must not call.
+%.o: COPTS += -Dmworker_reload=haproxy_mworker_reload
 
-src/mworker-shim.o: $(MWORKER_DIR)/shim.c $(MWORKER_DEP)
-	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
+# ---- objects of the shims ----
 
-src/mworker-cli.o: $(MWORKER_DIR)/cli.c $(MWORKER_DEP)
-	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
+mworker_compile = $(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
 
-src/mworker-listeners.o: $(MWORKER_DIR)/listeners.c $(MWORKER_DEP)
-	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
-
-src/mworker-clock.o: $(MWORKER_DIR)/clock.c $(MWORKER_DEP)
-	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
-
-src/systemd.o: $(MWORKER_DIR)/systemd.c $(MWORKER_DEP)
-	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
-
-# Those that are not among HAProxy's objects; it has no src/systemd.o of its own
-# before 3.0.
-MWORKER_OBJS :=
-ifneq ($(MWORKER_SHIM),pipe)
-  MWORKER_OBJS += src/mworker-shim.o src/mworker-cli.o src/mworker-listeners.o src/mworker-clock.o
+# HAProxy's objects of these names, made of the shims.
+ifneq ($(wildcard $(MWORKER_SHIMS)/mworker.c),)
+src/mworker.o: $(MWORKER_SHIMS)/mworker.c $(MWORKER_DEP)
+	$(mworker_compile)
 endif
+
+src/mworker-prog.o: $(MWORKER_COMMON)/programs.c $(MWORKER_DEP)
+	$(mworker_compile)
+
+src/systemd.o: $(MWORKER_COMMON)/systemd.c $(MWORKER_DEP)
+	$(mworker_compile)
+
+# Objects that HAProxy does not have.
+src/mworker-shim-%.o: $(MWORKER_COMMON)/%.c $(MWORKER_DEP)
+	$(mworker_compile)
+
+MWORKER_OBJS :=
+ifneq ($(MWORKER_GENERATION),1.8)
+  MWORKER_OBJS += $(patsubst %,src/mworker-shim-%.o,library cli listeners timer)
+endif
+# HAProxy has had an object of this name since 3.0.
 ifneq ($(MWORKER_SYSTEMD),)
   MWORKER_OBJS += $(filter-out $(OBJS) $(OPTIONS_OBJS),src/systemd.o)
 endif
 
 haproxy: $(MWORKER_OBJS) $(RUST_MWORKER_LIB)
 
-# Part of the module is in other files of HAProxy: on their way into the compiler
-# definitions get another name, or a call more, and ours are appended.
-MWORKER_FILTERED = $(if $(filter 1,$(V)),,$(info $   CC      $@) @)$(MWORKER_DIR)/compile-filtered
+# ---- HAProxy's sources with edits ----
 
-MWORKER_MAIN := $(MWORKER_DIR)/$(MWORKER_SHIM)-haproxy
-ifeq ($(MWORKER_SHIM),pipe)
-src/haproxy.o: override CC := $(MWORKER_DIR)/compile-filtered $(MWORKER_MAIN).sed $(MWORKER_MAIN).c $(CC)
-else ifneq ($(MWORKER_SHIM),ready)
-src/haproxy.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_MAIN).sed $(MWORKER_MAIN).c $(CC)
-endif
-ifneq ($(MWORKER_SHIM),ready)
-src/haproxy.o: COPTS += $(MWORKER_COPTS)
-src/haproxy.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_MAIN).sed $(MWORKER_MAIN).c
-endif
+# src/NAME.c has edits if the generation has NAME.edits.
+mworker_says_cc = $(if $(filter 1,$(V)),,$(info $   CC      $@) @)
 
-MWORKER_CLI :=
-ifeq ($(MWORKER_SHIM),stay)
-  MWORKER_CLI := $(MWORKER_DIR)/stay-cli.sed
-else ifneq ($(filter $(MWORKER_BRANCH),3.1 3.2),)
-  MWORKER_CLI := $(MWORKER_DIR)/ready-cli.sed
+define mworker_edit
+src/$(1).o: $(MWORKER_DEP) $$(wildcard $(MWORKER_SHIMS)/$(1).c) $(MWORKER_SHIMS)/$(1).edits \
+	$(MWORKER_DIR)/compile-edited $(MWORKER_DIR)/edit-source
+src/$(1).o: COPTS += $$(MWORKER_COPTS)
+ifeq ($(MWORKER_GENERATION),1.8)
+src/$(1).o: override CC := $(MWORKER_DIR)/compile-edited $(MWORKER_SHIMS)/$(1).edits $(MWORKER_VERSION) $$(CC)
+else
+src/$(1).o: cmd_CC = $$(mworker_says_cc)$(MWORKER_DIR)/compile-edited $(MWORKER_SHIMS)/$(1).edits $(MWORKER_VERSION) $$(CC)
 endif
-ifneq ($(MWORKER_CLI),)
-src/cli.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_CLI) /dev/null $(CC)
-src/cli.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_CLI)
-endif
+endef
+$(foreach name,$(patsubst %.edits,%,$(notdir $(wildcard $(MWORKER_SHIMS)/*.edits))),$(eval $(call mworker_edit,$(name))))
 
-ifeq ($(MWORKER_SHIM),stay)
-MWORKER_SIGNAL := $(MWORKER_DIR)/stay-signal
-src/signal.o: cmd_CC = $(MWORKER_FILTERED) $(MWORKER_SIGNAL).sed $(MWORKER_SIGNAL).c $(CC)
-src/signal.o: COPTS += $(MWORKER_COPTS)
-src/signal.o: $(MWORKER_DEP) $(MWORKER_DIR)/compile-filtered $(MWORKER_SIGNAL).sed $(MWORKER_SIGNAL).c
-endif
-
-# Those two send signals to workers by themselves.
+# haproxy.c and cli.c call kill() on workers. Redirect them to shim_kill(), which
+# checks that the PID is still that of a child.
 src/haproxy.o src/cli.o: COPTS += -Dkill=shim_kill
-
-src/mworker-prog.o: $(MWORKER_DIR)/programs.c $(MWORKER_DEP)
-	$(cmd_CC) $(COPTS) $(MWORKER_COPTS) -c -o $@ $<
 
 endif # USE_RUST_MWORKER

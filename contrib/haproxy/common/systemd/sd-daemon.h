@@ -1,6 +1,6 @@
 /*
- * In place of libsystemd's header, which HAProxy up to 2.9 includes: the two
- * functions that it calls. systemd.c has them.
+ * In place of libsystemd's header, which HAProxy up to 2.9 includes: the two functions
+ * that HAProxy calls. They are in ../systemd.c.
  */
 #ifndef MWORKER_SD_DAEMON_H
 #define MWORKER_SD_DAEMON_H

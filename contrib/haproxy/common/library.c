@@ -4,32 +4,13 @@
  */
 #include "shim.h"
 
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/types.h>
-#include <unistd.h>
 
-#if MWORKER_HAPROXY >= 0x0204
-#include <haproxy/fd.h>
-#include <haproxy/list.h>
-#include <haproxy/proxy.h>
-#include <haproxy/server.h>
-#include <haproxy/signal.h>
-#include <haproxy/task.h>
-#include <haproxy/tools.h>
-#include <haproxy/version.h>
-#endif
-
-/* Both sides have compiled the same rows in. */
-#if MWORKER_HAPROXY >= 0x0206
-#define SHIM_ROW struct mworker_row
-#else
-#define SHIM_ROW struct mworker_row_2_4
-#endif
+/* The library was compiled with the same rows. */
 #define SAME(field, ours)                                                          \
-	_Static_assert(offsetof(struct mworker_proc, field) ==                      \
-	               offsetof(SHIM_ROW, ours), #field " is elsewhere")
+	_Static_assert(offsetof(struct mworker_proc, field) == offsetof(SHIM_ROW, ours) && \
+	               sizeof(((struct mworker_proc *)0)->field) == sizeof(((SHIM_ROW *)0)->ours), \
+	               "struct mworker_proc has another " #field)
 SAME(pid, pid);
 SAME(options, options);
 SAME(id, id);
@@ -38,23 +19,13 @@ SAME(path, path);
 SAME(version, version);
 SAME(ipc_fd, ipc_fd);
 SAME(reloads, reloads);
-#if MWORKER_HAPROXY >= 0x0206
-SAME(failedreloads, failedreloads);
-#else
-SAME(relative_pid, relative_pid);
-#endif
+SHIM_SAME_COUNTER(SAME);
 SAME(timestamp, timestamp);
 SAME(srv, srv);
 SAME(list, list);
-#if MWORKER_HAPROXY >= 0x0204
-SAME(uid, uid);
-SAME(gid, gid);
-_Static_assert(sizeof(struct mworker_proc) == sizeof(SHIM_ROW),
+SHIM_SAME_USER(SAME);
+_Static_assert(sizeof(struct mworker_proc) == SHIM_ROW_SIZE,
                "struct mworker_proc has another size");
-#else
-_Static_assert(sizeof(struct mworker_proc) == offsetof(SHIM_ROW, uid),
-               "struct mworker_proc has another size");
-#endif
 _Static_assert(offsetof(struct list, n) == offsetof(struct mworker_list, n) &&
                offsetof(struct list, p) == offsetof(struct mworker_list, p) &&
                sizeof(struct list) == sizeof(struct mworker_list),
@@ -74,7 +45,7 @@ _Static_assert(PROC_O_INIT == MWORKER_ROW_INIT, "options have other bits");
 struct mworker *shim_mworker;
 
 /* The row of this process. HAProxy's C reads it everywhere. */
-#if MWORKER_HAPROXY >= 0x0204
+#ifdef SHIM_DEFINES_PROC_SELF
 struct mworker_proc *proc_self = NULL;
 #endif
 
@@ -92,29 +63,21 @@ static void shim_log(void *user, int level, const char *text)
 	}
 }
 
-/*
- * The server that leads to a worker on the master CLI, and its descriptor.
- */
+/* Takes a row that is about to be freed out of HAProxy's hands. */
 static void shim_gone(void *user, struct mworker_row *row, int kind)
 {
 	struct mworker_proc *proc = (struct mworker_proc *)row;
-	/* Polled ones have to leave the poller, which closes them. */
+	/* A polled descriptor has to leave the poller, which closes it. */
 	int polled = proc->ipc_fd[0] >= 0 && fdtab && fdtab[proc->ipc_fd[0]].owner;
 
 	if (kind == MWORKER_GONE_FORMER)
 		delete_oldpid(proc->pid);
-#if MWORKER_HAPROXY >= 0x0206
 	if (kind == MWORKER_GONE_STARTING)
 		shim_load_failed();
 	if (proc->srv && (kind == MWORKER_GONE_UNBORN || kind == MWORKER_GONE_STARTING)) {
-		shim_forget_listeners_on(proc->ipc_fd[0]);
-#if MWORKER_HAPROXY >= 0x0303
-		srv_detach(proc->srv);
-#endif
-		srv_drop(proc->srv);
-		proc->srv = NULL;
+		shim_stop_listeners_on(proc->ipc_fd[0]);
+		shim_drop_server(proc);
 	}
-#endif
 	if (polled) {
 		fd_delete(proc->ipc_fd[0]);
 		proc->ipc_fd[0] = -1;
@@ -123,57 +86,29 @@ static void shim_gone(void *user, struct mworker_row *row, int kind)
 
 static void shim_crashed(void *user, const struct mworker_row *row)
 {
-#if MWORKER_HAPROXY >= 0x0209
-	display_version();
-#endif
+	shim_show_version();
 }
-
-#if MWORKER_HAPROXY >= 0x0301
-struct shim_deferred {
-	void (*function)(void *argument);
-	void *argument;
-};
-
-static struct task *shim_run_deferred(struct task *task, void *context, unsigned int state)
-{
-	struct shim_deferred *deferred = context;
-
-	deferred->function(deferred->argument);
-	free(deferred);
-	task_destroy(task);
-	return NULL;
-}
-
-/* Signals are processed with the mask held, and it is put back afterwards. */
-static void shim_defer(void *user, void (*function)(void *argument), void *argument)
-{
-	struct shim_deferred *deferred = malloc(sizeof(*deferred));
-	struct task *task = deferred ? task_new_here() : NULL;
-
-	if (!task) {
-		free(deferred);
-		function(argument);
-		return;
-	}
-	deferred->function = function;
-	deferred->argument = argument;
-	task->process = shim_run_deferred;
-	task->context = deferred;
-	task_wakeup(task, TASK_WOKEN_MSG);
-}
-
-#endif
 
 static void shim_leave(void *user, int status)
 {
-#if MWORKER_HAPROXY >= 0x0303
-	struct post_deinit_fct *deinit;
-
-	list_for_each_entry(deinit, &post_deinit_master_list, list)
-		deinit->fct();
-#endif
+	shim_run_last_deinit();
 	atexit_flag = 0;
 	exit(status);
+}
+
+/*
+ * Blocks SIGUSR2 where main() forks the worker: a reload that is asked for before
+ * HAProxy knows that it is a master is done later, see main_calls.h.
+ */
+static void shim_block_first_reloads(void)
+{
+	sigset_t reload;
+
+	if (!SHIM_MAIN_FORKS)
+		return;
+	sigemptyset(&reload);
+	sigaddset(&reload, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &reload, NULL);
 }
 
 static void shim_init(void)
@@ -189,9 +124,7 @@ static void shim_init(void)
 		.after_failed_exec = shim_take_client_back,
 		.gone = shim_gone,
 		.crashed = shim_crashed,
-#if MWORKER_HAPROXY >= 0x0301
-		.defer = shim_defer,
-#endif
+		.defer = SHIM_DEFER,
 		.leave = shim_leave,
 	};
 
@@ -199,6 +132,7 @@ static void shim_init(void)
 		fprintf(stderr, "mworker %s doesn't fit this HAProxy\n", mworker_version());
 		exit(EXIT_FAILURE);
 	}
+	shim_block_first_reloads();
 }
 
 INITCALL0(STG_PREPARE, shim_init);
@@ -206,9 +140,6 @@ INITCALL0(STG_PREPARE, shim_init);
 void shim_configure(void)
 {
 	static int settings_read;
-#if MWORKER_HAPROXY >= 0x0207 && MWORKER_HAPROXY < 0x0301
-	char *logs = getenv("HAPROXY_STARTUPLOGS_FD");
-#endif
 
 	if (!settings_read++)
 		mworker_read_settings(shim_mworker);
@@ -217,16 +148,13 @@ void shim_configure(void)
 	if (global.tune.options & GTUNE_USE_SYSTEMD)
 		mworker_use_systemd(shim_mworker);
 	mworker_set_open_files(shim_mworker, rlim_fd_cur_at_boot, rlim_fd_max_at_boot);
-#if MWORKER_HAPROXY >= 0x0207 && MWORKER_HAPROXY < 0x0301
-	/* The start's log goes to the next image. */
-	if (logs)
-		mworker_keep_fd(shim_mworker, atoi(logs));
-#endif
+	if (shim_start_log_fd() >= 0)
+		mworker_keep_fd(shim_mworker, shim_start_log_fd());
 }
 
 /*
- * What the master does on a signal, instead of what HAProxy has registered. In
- * no moment is the signal ignored: the system would forget one that is held back.
+ * Adds ours before it removes HAProxy's: while a signal had no handler it would be
+ * ignored, and the system forgets an ignored signal even when it is blocked.
  */
 void shim_register_signal(int number, void (*function)(struct sig_handler *sh))
 {
@@ -239,7 +167,7 @@ void shim_register_signal(int number, void (*function)(struct sig_handler *sh))
 	}
 }
 
-/* What HAProxy's own code calls for kill(), see mworker.mk. */
+/* mworker.mk has HAProxy's own code call it instead of kill(). */
 int shim_kill(pid_t pid, int signal)
 {
 	return mworker_signal_process(shim_mworker, pid, signal) == MWORKER_OK ? 0 : -1;
@@ -290,19 +218,19 @@ void mworker_broadcast_signal(struct sig_handler *sh)
 void mworker_catch_sighup(struct sig_handler *sh)
 {
 	mworker_reload(shim_mworker);
-	shim_look_at_clock();
+	shim_update_timer();
 }
 
 void mworker_catch_sigterm(struct sig_handler *sh)
 {
 	mworker_signal(shim_mworker, sh->arg);
-	shim_look_at_clock();
+	shim_update_timer();
 }
 
 void mworker_catch_sigchld(struct sig_handler *sh)
 {
 	mworker_signal(shim_mworker, SIGCHLD);
-	shim_look_at_clock();
+	shim_update_timer();
 }
 
 void mworker_kill_max_reloads(int sig)
@@ -311,8 +239,8 @@ void mworker_kill_max_reloads(int sig)
 	mworker_enforce_max_reloads(shim_mworker);
 }
 
-/* Gives the number of descriptors room in maxsock. Below 0: can't go on. */
-static int shim_read_table(void)
+/* Adds the table's descriptors to maxsock, so that HAProxy has room for them. */
+int shim_read_table(void)
 {
 	const struct mworker_row *row = NULL;
 	size_t descriptors = 0;
@@ -327,15 +255,20 @@ static int shim_read_table(void)
 	return 0;
 }
 
-#if MWORKER_HAPROXY >= 0x0206
-int mworker_env_to_proc_list()
+/*
+ * HAProxy's mworker_env_to_proc_list(). It returns nothing or an int, depending on
+ * the release: its type is the one of the tree's own header.
+ */
+#define RETURNS(type) \
+	__builtin_types_compatible_p(__typeof__(mworker_env_to_proc_list()), type)
+_Static_assert(RETURNS(int) || RETURNS(void), "mworker_env_to_proc_list() returns something else");
+
+int shim_env_to_proc_list(void) __asm__("mworker_env_to_proc_list");
+int shim_env_to_proc_list(void)
 {
-	return shim_read_table();
-}
-#else
-void mworker_env_to_proc_list()
-{
-	if (shim_read_table() < 0)
+	int result = shim_read_table();
+
+	if (result < 0 && RETURNS(void))
 		exit(EXIT_FAILURE);
+	return result;
 }
-#endif

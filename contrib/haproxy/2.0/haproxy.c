@@ -1,47 +1,54 @@
 /*
- * Appended to src/haproxy.c of HAProxy 2.0 and 2.4: the functions whose definitions
- * stay-haproxy.sed has renamed, and what needs that file's statics.
+ * Appended to src/haproxy.c of HAProxy 2.0 to 2.4: the functions that haproxy.edits
+ * replaces, and what needs the statics of that file.
  */
-#include "appended.h"
-
-#if MWORKER_HAPROXY < 0x0204
-#define old_argv next_argv
-#endif
+#include "main_calls.h"
 
 void shim_prepare_exec(void)
 {
 	const char *from = cur_unixsocket;
 
-	/* What the user doesn't want isn't done later either. */
+	/* "-x /dev/null" of the user is for every later image, too. */
 	if (old_unixsocket && strcmp(old_unixsocket, "/dev/null") == 0)
 		from = old_unixsocket;
 	shim_configure();
-	mworker_set_argv(shim_mworker, (const char *const *)old_argv, from);
+	mworker_set_argv(shim_mworker, (const char *const *)SHIM_OLD_ARGV, from);
 }
 
-/* At the end of a start that failed: the old workers go on. */
-void reexec_on_failure(void)
+/* Closes sockets of the old worker that the new configuration did not use. */
+static void shim_close_unused_sockets(void)
+{
+#ifdef SHIM_DROPS_OLD_SOCKETS
+	sock_drop_unused_old_sockets();
+#else
+	for (; xfer_sock_list; xfer_sock_list = xfer_sock_list->next)
+		close(xfer_sock_list->fd);
+#endif
+}
+
+/* Runs at exit when a reload failed: the old workers go on. */
+void reexec_on_failure()
 {
 	if (!atexit_flag)
 		return;
-	mworker_env_to_proc_list();
+	if (shim_read_table() < 0)
+		exit(EXIT_FAILURE);
 	get_cur_unixsocket();
 	shim_prepare_exec();
 	mworker_notify_reloading(shim_mworker);
 	mworker_load_ended(shim_mworker, MWORKER_LOAD_FAILED, shim_refusal);
 	/*
-	 * It can't be executed any more, and of this image only the library is fit
-	 * for use: it looks after the workers until a reload works again.
+	 * The exec failed. HAProxy's part of this image is not fit for use, but the
+	 * library looks after the workers until a reload succeeds.
 	 */
 	protocol_unbind_all();
-	for (; xfer_sock_list; xfer_sock_list = xfer_sock_list->next)
-		close(xfer_sock_list->fd);
+	shim_close_unused_sockets();
 	mworker_notify_ready(shim_mworker);
 	_exit(mworker_run(shim_mworker));
 }
 
-/* The master's life. */
-void mworker_loop(void)
+/* The master's loop. */
+static void mworker_loop()
 {
 	master = 1;
 	shim_prepare_exec();
@@ -64,16 +71,16 @@ void mworker_loop(void)
 #endif
 
 	mworker_unblock_signals();
-	/* Some may have ended before anybody looked. */
+	/* Children may have ended while SIGCHLD had no handler. */
 	mworker_catch_sigchld(NULL);
 
-	/* The loop has work even without a listener. */
+	/* Keeps the loop running without a listener. */
 	jobs++;
 	fork_poller();
 	run_thread_poll_loop(0);
 }
 
-/* One that hangs ends as one that failed. */
+/* A load that takes too long is treated as a failed load. */
 static void shim_load_begins(void)
 {
 	if (!(global.mode & MODE_MWORKER) || (global.mode & MODE_CHECK))

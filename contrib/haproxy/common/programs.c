@@ -6,16 +6,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-
-#if MWORKER_HAPROXY >= 0x0204
-#include <haproxy/cfgparse.h>
-#include <haproxy/errors.h>
-#include <haproxy/list.h>
-#include <haproxy/tools.h>
-#endif
 
 static int shim_has_programs;
 /* The section that is being read. */
@@ -28,15 +19,10 @@ static int shim_is_new_program(const struct mworker_proc *proc)
 
 int mworker_ext_launch_all()
 {
-	int hard = 0;
-
 	if (!shim_has_programs)
 		return 0;
-#if MWORKER_HAPROXY >= 0x0301
-	hard = oldpids_sig == SIGTERM;
-#endif
-	if (mworker_start_programs(shim_mworker, hard) != MWORKER_OK) {
-		/* An alert has been given. */
+	if (mworker_start_programs(shim_mworker, shim_is_hard_reload()) != MWORKER_OK) {
+		/* The library has logged an alert. */
 		mworker_stop_new(shim_mworker);
 		exit(EXIT_FAILURE);
 	}
@@ -67,8 +53,7 @@ static int shim_begin_program(const char *file, int line, char **args)
 		}
 	}
 
-#if MWORKER_HAPROXY >= 0x0301
-	if (!deprecated_directives_allowed) {
+	if (shim_refuses_programs()) {
 		ha_warning("parsing [%s:%d]: The 'program' section is deprecated and will be eventually removed, "
 		           "it can be still allowed by setting 'expose-deprecated-directives' keyword in the 'global' "
 		           "section defined before any 'program' section. Please, consider to use a process manager instead "
@@ -76,7 +61,6 @@ static int shim_begin_program(const char *file, int line, char **args)
 		           file, line);
 		return ERR_ALERT | ERR_ABORT;
 	}
-#endif
 	shim_program = mworker_proc_new();
 	if (!shim_program || !(shim_program->id = strdup(args[1]))) {
 		mworker_free_child(shim_program);
@@ -130,7 +114,6 @@ static int shim_program_option(const char *file, int line, char **args, int kwm)
 	return 0;
 }
 
-#if MWORKER_HAPROXY >= 0x0204
 static int shim_program_user(const char *file, int line, char **args)
 {
 	struct passwd *user;
@@ -139,7 +122,7 @@ static int shim_program_user(const char *file, int line, char **args)
 		ha_alert("parsing [%s:%d]: '%s' expects a user name.\n", file, line, args[0]);
 		return ERR_ALERT | ERR_FATAL;
 	}
-	if (shim_program->uid != -1) {
+	if (*shim_program_uid(shim_program) != -1) {
 		ha_alert("parsing [%s:%d] : user/uid already specified. Continuing.\n", file, line);
 		return ERR_ALERT;
 	}
@@ -149,7 +132,7 @@ static int shim_program_user(const char *file, int line, char **args)
 		ha_alert("parsing [%s:%d] : cannot find user id for '%s' (%d:%s)\n", file, line, args[1], errno, strerror(errno));
 		return ERR_ALERT | ERR_FATAL;
 	}
-	shim_program->uid = user->pw_uid;
+	*shim_program_uid(shim_program) = user->pw_uid;
 	return 0;
 }
 
@@ -161,7 +144,7 @@ static int shim_program_group(const char *file, int line, char **args)
 		ha_alert("parsing [%s:%d]: '%s' expects a group name.\n", file, line, args[0]);
 		return ERR_ALERT | ERR_FATAL;
 	}
-	if (shim_program->gid != -1) {
+	if (*shim_program_gid(shim_program) != -1) {
 		ha_alert("parsing [%s:%d] : group/gid already specified. Continuing.\n", file, line);
 		return ERR_ALERT;
 	}
@@ -171,11 +154,9 @@ static int shim_program_group(const char *file, int line, char **args)
 		ha_alert("parsing [%s:%d] : cannot find group id for '%s' (%d:%s)\n", file, line, args[1], errno, strerror(errno));
 		return ERR_ALERT | ERR_FATAL;
 	}
-	shim_program->gid = group->gr_gid;
+	*shim_program_gid(shim_program) = group->gr_gid;
 	return 0;
 }
-
-#endif
 
 /* A section that is wrong is not in the table. */
 static void shim_drop_program(void)
@@ -191,11 +172,8 @@ int cfg_parse_program(const char *file, int linenum, char **args, int kwm)
 {
 	int errors;
 
-#if MWORKER_HAPROXY >= 0x0301
-	/* For the process that will be the master. */
-	if (!(global.mode & MODE_DISCOVERY))
+	if (!shim_reads_for_master())
 		return 0;
-#endif
 	if (strcmp(args[0], "program") == 0) {
 		shim_program = NULL;
 		errors = shim_begin_program(file, linenum, args);
@@ -206,12 +184,10 @@ int cfg_parse_program(const char *file, int linenum, char **args, int kwm)
 		errors = shim_program_command(file, linenum, args);
 	} else if (strcmp(args[0], "option") == 0) {
 		errors = shim_program_option(file, linenum, args, kwm);
-#if MWORKER_HAPROXY >= 0x0204
-	} else if (strcmp(args[0], "user") == 0) {
+	} else if (shim_program_uid(shim_program) && strcmp(args[0], "user") == 0) {
 		errors = shim_program_user(file, linenum, args);
-	} else if (strcmp(args[0], "group") == 0) {
+	} else if (shim_program_gid(shim_program) && strcmp(args[0], "group") == 0) {
 		errors = shim_program_group(file, linenum, args);
-#endif
 	} else {
 		ha_alert("parsing [%s:%d] : unknown keyword '%s' in '%s' section\n", file, linenum, args[0], "program");
 		errors = ERR_ALERT | ERR_FATAL;
@@ -224,14 +200,13 @@ int cfg_parse_program(const char *file, int linenum, char **args, int kwm)
 	return errors;
 }
 
-#if MWORKER_HAPROXY < 0x0301
-/* Later HAProxy looks itself. */
+#ifdef SHIM_CHECKS_PROGRAMS
 int cfg_program_postparser()
 {
 	struct mworker_proc *proc;
 	int errors = 0;
 
-	/* One that only waits has no description of its programs. */
+	/* An image that only waits has read no configuration. */
 	if (global.mode & MODE_MWORKER_WAIT)
 		return 0;
 	list_for_each_entry(proc, &proc_list, list) {
@@ -246,9 +221,8 @@ int cfg_program_postparser()
 	}
 	return errors;
 }
+
+REGISTER_CONFIG_POSTPARSER("program", cfg_program_postparser);
 #endif
 
 REGISTER_CONFIG_SECTION("program", cfg_parse_program, NULL);
-#if MWORKER_HAPROXY < 0x0301
-REGISTER_CONFIG_POSTPARSER("program", cfg_program_postparser);
-#endif

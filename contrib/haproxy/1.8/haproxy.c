@@ -1,24 +1,29 @@
 /*
- * Appended to src/haproxy.c of HAProxy 1.8: the functions whose definitions
- * pipe-haproxy.sed has renamed, and what needs that file's statics.
+ * Appended to src/haproxy.c of HAProxy 1.8: the functions that haproxy.edits replaces,
+ * and what needs the statics of that file.
  *
- * This version's master has no table that its C would walk, and no loop: the
- * library keeps the table, and its loop is the master's.
+ * The master of this version has neither a process table nor a loop: the library keeps
+ * the table, and its loop is the master's.
  */
+#undef mworker_reload
 #include "mworker.h"
 
 /* systemd.c uses it as well. */
 struct mworker *shim_mworker;
 
-/* Why this image can't have a worker. */
+/* Why this image has no worker. */
 static const char *shim_refusal = "the new configuration can't be used";
+
+/* The old workers of the command line, until the last new one is forked. */
+static int *shim_old_pids;
+static int shim_nb_old_pids;
 
 static void shim_log(void *user, int level, const char *text)
 {
 	if (level == MWORKER_LOG_ALERT)
-		Alert("%s\n", text);
+		ha_alert("%s\n", text);
 	else
-		Warning("%s\n", text);
+		ha_warning("%s\n", text);
 }
 
 __attribute__((constructor))
@@ -39,10 +44,10 @@ static void shim_init(void)
 }
 
 /*
- * A master that a reload has started is one whatever its configuration says, and
- * no signal is to meet a default action before it has another one.
+ * An image that a reload executed is a master whatever its configuration says. Its
+ * signals stay blocked until the library's loop reads them.
  */
-static void shim_hold_first(void)
+static void shim_signals_begin(void)
 {
 	if (!getenv("HAPROXY_MWORKER_REEXEC"))
 		return;
@@ -50,13 +55,13 @@ static void shim_hold_first(void)
 	mworker_hold_signals();
 }
 
-/* What HAProxy's own code calls for kill(), see mworker.mk. */
+/* mworker.mk has HAProxy's own code call it instead of kill(). */
 int shim_kill(pid_t pid, int signal)
 {
 	return mworker_signal_process(shim_mworker, pid, signal) == MWORKER_OK ? 0 : -1;
 }
 
-/* The workers of the former image are those after -sf. */
+/* The old workers are those after -sf. */
 static void shim_take_over(void)
 {
 	static int taken;
@@ -65,7 +70,7 @@ static void shim_take_over(void)
 		return;
 	mworker_read_settings(shim_mworker);
 	if (mworker_take_over_pids(shim_mworker, oldpids, nb_oldpids) != MWORKER_OK) {
-		Alert("%s\n", mworker_error(shim_mworker));
+		ha_alert("%s\n", mworker_error(shim_mworker));
 		exit(EXIT_FAILURE);
 	}
 }
@@ -75,21 +80,24 @@ static void shim_prepare_exec(void)
 	const char *from = cur_unixsocket ? cur_unixsocket : old_unixsocket;
 	int end;
 
-	/* What the user doesn't want isn't done later either. */
+	/* "-x /dev/null" of the user is for every later image, too. */
 	if (old_unixsocket && strcmp(old_unixsocket, "/dev/null") == 0)
 		from = old_unixsocket;
-	mworker_set_exit_on_failure(shim_mworker, !!(global.tune.options & GTUNE_EXIT_ONFAILURE));
+	mworker_set_exit_on_failure(shim_mworker, !(global.tune.options & GTUNE_NOEXIT_ONFAILURE));
 	if (global.tune.options & GTUNE_USE_SYSTEMD)
 		mworker_use_systemd(shim_mworker);
-	mworker_set_argv(shim_mworker, (const char *const *)next_argv, from);
-	/* By it workers see that the master is gone. */
+	mworker_set_argv(shim_mworker, (const char *const *)SHIM_OLD_ARGV, from);
+	/* The pipe by which workers notice the end of the master. */
 	for (end = 0; end < 2; end++) {
 		if (mworker_pipe[end] > 0)
 			mworker_keep_fd(shim_mworker, mworker_pipe[end]);
 	}
 }
 
-/* The command line is known, and the load begins. One that hangs ends as one that failed. */
+/*
+ * The command line is known and nothing is loaded. A load that takes too long is
+ * treated as a failed load.
+ */
 static void shim_load_begins(void)
 {
 	if (!(global.mode & MODE_MWORKER) || (global.mode & MODE_CHECK))
@@ -99,11 +107,11 @@ static void shim_load_begins(void)
 	mworker_guard_load(shim_mworker);
 }
 
-/* The configuration is read. A master does on SIGUSR2 what it can do later only. */
-static void shim_hold_reloads(void)
+/* The configuration is read. SIGUSR2 waits until the master can reload. */
+static void shim_block_reloads(void)
 {
 	if (global.mode & MODE_MWORKER) {
-		/* It may be the configuration that says so. */
+		/* The configuration may have made this a master. */
 		shim_take_over();
 		mworker_hold_signals();
 	} else {
@@ -111,13 +119,36 @@ static void shim_hold_reloads(void)
 	}
 }
 
-/* Those that a master replaces are told when there is who replaces them. */
-static int shim_tell_old_pids(void)
+/*
+ * Called where HAProxy signals the old workers, and frees the list of their PIDs at a
+ * first start. A master keeps it until the last worker is forked.
+ */
+static int shim_keep_old_pids(void)
 {
-	return global.mode & MODE_MWORKER ? nb_oldpids : tell_old_pids(oldpids_sig);
+	if (!(global.mode & MODE_MWORKER))
+		return tell_old_pids(oldpids_sig);
+	shim_old_pids = calloc(nb_oldpids, sizeof(*shim_old_pids));
+	if (!shim_old_pids) {
+		ha_alert("Out of memory.\n");
+		exit(1);
+	}
+	memcpy(shim_old_pids, oldpids, nb_oldpids * sizeof(*shim_old_pids));
+	shim_nb_old_pids = nb_oldpids;
+	return nb_oldpids;
 }
 
-static struct task *shim_tell(struct task *task)
+static void shim_signal_old_pids(void)
+{
+	if (!shim_nb_old_pids)
+		return;
+	oldpids = shim_old_pids;
+	nb_oldpids = shim_nb_old_pids;
+	nb_oldpids = tell_old_pids(oldpids_sig);
+	shim_old_pids = NULL;
+	shim_nb_old_pids = 0;
+}
+
+static struct task *shim_report(struct task *task)
 {
 	mworker_worker_set_connections(shim_mworker, actconn);
 	mworker_worker_beat(shim_mworker);
@@ -125,8 +156,8 @@ static struct task *shim_tell(struct task *task)
 	return task;
 }
 
-/* In the first thread of a worker, when its loop begins. */
-static int shim_loop_begins(void)
+/* Runs in the first thread of a worker, when its loop begins. */
+static int shim_start_timer(void)
 {
 	struct task *task;
 
@@ -135,12 +166,12 @@ static int shim_loop_begins(void)
 	task = task_new(tid_bit);
 	if (!task)
 		return 0;
-	task->process = shim_tell;
+	task->process = shim_report;
 	task_wakeup(task, TASK_WOKEN_INIT);
 	return 1;
 }
 
-/* As fork(). There may be several workers: it's all of them or none. */
+/* Forks a worker, or nothing: when one of several forks fails, the others end. */
 static int shim_fork_worker(void)
 {
 	int pid;
@@ -153,19 +184,19 @@ static int shim_fork_worker(void)
 		/* A worker has nothing to reload. */
 		signal_register_fct(SIGUSR2, NULL, 0);
 		mworker_release_signals();
-		hap_register_per_thread_init(shim_loop_begins);
+		hap_register_per_thread_init(shim_start_timer);
 	} else if (pid < 0) {
-		/* main() leaves: at a reload to reexec_on_failure(). */
+		/* main() exits, and so calls reexec_on_failure() at a reload. */
 		shim_refusal = "no worker can be forked";
 		mworker_stop_new(shim_mworker);
-	} else if (relative_pid == global.nbproc && nb_oldpids) {
-		nb_oldpids = tell_old_pids(oldpids_sig);
+	} else if (relative_pid == global.nbproc) {
+		shim_signal_old_pids();
 	}
 	return pid;
 }
 
-/* The master's life. */
-static void mworker_wait(void)
+/* The master's loop. */
+static void mworker_wait()
 {
 	int status;
 
@@ -176,13 +207,13 @@ static void mworker_wait(void)
 	mworker_notify_ready(shim_mworker);
 	status = mworker_run(shim_mworker);
 	if (status < 0)
-		Alert("%s\n", mworker_error(shim_mworker));
+		ha_alert("%s\n", mworker_error(shim_mworker));
 	atexit_flag = 0;
 	exit(status < 0 ? EXIT_FAILURE : status);
 }
 
-/* At the end of a start that failed: the old workers go on. */
-void reexec_on_failure(void)
+/* Runs at exit when a reload failed: the old workers go on. */
+void reexec_on_failure()
 {
 	if (!atexit_flag)
 		return;
@@ -192,8 +223,8 @@ void reexec_on_failure(void)
 	mworker_notify_reloading(shim_mworker);
 	mworker_load_ended(shim_mworker, MWORKER_LOAD_FAILED, shim_refusal);
 	/*
-	 * It can't be executed any more, and of this image only the library is fit
-	 * for use: it looks after the workers until a reload works again.
+	 * The exec failed. HAProxy's part of this image is not fit for use, but the
+	 * library looks after the workers until a reload succeeds.
 	 */
 	protocol_unbind_all();
 	for (; xfer_sock_list; xfer_sock_list = xfer_sock_list->next)

@@ -1,44 +1,25 @@
 /*
- * HAProxy 3.1 to 3.5: the worker says READY, and the master that forked it goes
- * on. The whole module is this file's and those of shim.c, cli.c, listeners.c.
+ * src/mworker.c of HAProxy 3.1 to 3.5, as far as it is not in ../common: the worker
+ * reports READY, and the master that forked it goes on.
  */
 #include "shim.h"
 
 #include <limits.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <haproxy/cli.h>
-#include <haproxy/fd.h>
-#include <haproxy/list.h>
-#include <haproxy/signal.h>
 #include <haproxy/stick_table.h>
-#include <haproxy/systemd.h>
-#include <haproxy/task.h>
-#include <haproxy/tools.h>
-#include <haproxy/version.h>
 
-#if MWORKER_HAPROXY < 0x0304
-#define ha_random_jump128 ha_random_jump96
-#endif
-
-#if MWORKER_HAPROXY >= 0x0303
-int max_reloads = 50;
-#else
-int max_reloads = INT_MAX;
-#endif
-/* 1: the last worker has said READY, 0: it failed. HAProxy's C writes it too. */
+int max_reloads = SHIM_MAX_RELOADS;
+/* 1: the last worker reported READY, 0: it failed. HAProxy's C writes it, too. */
 int load_status;
-/* What -S said. */
+/* The arguments of -S. */
 struct list mworker_cli_conf = LIST_HEAD_INIT(mworker_cli_conf);
 
-/* The worker whose READY has not been dealt with yet, or 0. */
+/* The worker whose READY HAProxy has not handled yet, or 0. */
 static pid_t shim_unanswered;
 
-/* The worker that has not said READY yet, or NULL. */
+/* Returns the worker that has not reported READY yet, or NULL. */
 static struct mworker_proc *shim_starting(void)
 {
 	struct mworker_proc *proc;
@@ -61,11 +42,11 @@ void shim_prepare_exec(void)
 {
 	shim_configure();
 	mworker_set_argv(shim_mworker, (const char *const *)old_argv, old_unixsocket);
-	/* What the configuration did to the environment is not for the next one. */
+	/* The environment of boot: what the configuration set is not passed on. */
 	mworker_set_environment(shim_mworker, (const char *const *)init_env);
 }
 
-/* To stop a master is always possible, and its children are always reaped. */
+/* A master can always be stopped, and always reaps its children. */
 static void shim_register_first_signals(void)
 {
 	static int registered;
@@ -77,7 +58,7 @@ static void shim_register_first_signals(void)
 	shim_register_signal(SIGCHLD, mworker_catch_sigchld);
 }
 
-/* The others wait until a worker serves. What workers do on them goes. */
+/* The other signals wait until a worker is ready. */
 static void shim_register_signals(void)
 {
 	static int registered;
@@ -95,7 +76,7 @@ static void shim_register_signals(void)
 
 void shim_load_failed(void)
 {
-	/* Listeners of the former worker that were not taken. */
+	/* Sockets of the old worker that the new configuration did not use. */
 	sock_drop_unused_old_sockets();
 	usermsgs_clr(NULL);
 	load_status = 0;
@@ -110,7 +91,7 @@ void mworker_unblock_sigchld(void)
 	mworker_release_sigchld();
 }
 
-/* HAProxy's CLI calls it when it has dealt with a worker's READY, see ready-cli.sed. */
+/* HAProxy's CLI calls it when it has handled a worker's READY, see cli.edits. */
 void mworker_unblock_signals()
 {
 	shim_register_signals();
@@ -119,6 +100,42 @@ void mworker_unblock_signals()
 		mworker_load_ended(shim_mworker, MWORKER_LOAD_SUCCEEDED, NULL);
 	}
 	mworker_release_signals();
+}
+
+struct shim_deferred {
+	void (*function)(void *argument);
+	void *argument;
+};
+
+static struct task *shim_run_deferred(struct task *task, void *context, unsigned int state)
+{
+	struct shim_deferred *deferred = context;
+
+	deferred->function(deferred->argument);
+	free(deferred);
+	task_destroy(task);
+	return NULL;
+}
+
+/*
+ * HAProxy blocks signals while it handles one, and restores its mask afterwards: what
+ * changes the mask runs in a task. Without memory for that it runs at once.
+ */
+void shim_defer(void *user, void (*function)(void *argument), void *argument)
+{
+	struct shim_deferred *deferred = malloc(sizeof(*deferred));
+	struct task *task = deferred ? task_new_here() : NULL;
+
+	if (!task) {
+		free(deferred);
+		function(argument);
+		return;
+	}
+	deferred->function = function;
+	deferred->argument = argument;
+	task->process = shim_run_deferred;
+	task->context = deferred;
+	task_wakeup(task, TASK_WOKEN_MSG);
 }
 
 /* The master CLI's sockets, and the one by which the client of a reload returns. */
@@ -169,16 +186,11 @@ static void shim_become_worker(void)
 	struct mworker_proc *worker = shim_starting();
 	int end;
 
-#if MWORKER_HAPROXY >= 0x0302
-	if (daemon_fd[1] >= 0) {
-		close(daemon_fd[1]);
-		daemon_fd[1] = -1;
-	}
-#endif
+	shim_close_daemon_fd();
 	unsetenv("HAPROXY_MWORKER_REEXEC");
 	ha_random_jump128(1);
 
-	/* In it the client of a reload waits for the master. */
+	/* The client of a reload is parked in it, for the master. */
 	for (end = 0; end < 2; end++) {
 		if (proc_self->ipc_fd[end] >= 0)
 			close(proc_self->ipc_fd[end]);
@@ -190,7 +202,7 @@ static void shim_become_worker(void)
 		exit(EXIT_FAILURE);
 }
 
-/* What leads from the master to the worker that starts. */
+/* Listens to the worker that starts, which reports READY there. */
 static void shim_listen_to_worker(struct mworker_proc *worker)
 {
 	char *path = NULL;
@@ -224,8 +236,8 @@ static void shim_become_master(void)
 }
 
 /*
- * HAProxy's own code may end the master before it has answered the READY of the
- * worker that it has forked. In 3.3 that one would wait for it without end.
+ * Runs at exit. HAProxy's own code may end the master before it has answered the READY
+ * of the new worker, which in 3.3 would wait for that answer without end.
  */
 static void shim_end_unanswered(void)
 {
@@ -234,9 +246,9 @@ static void shim_end_unanswered(void)
 }
 
 /*
- * Forks; returns in the worker and in the master. From then on TERM no longer
- * just ends a master: it would leave a worker behind that hangs before it looks
- * whether there is a master. The loop, which acts on it, is not far.
+ * Forks; returns in the worker and in the master. From the fork on the master handles
+ * SIGTERM instead of being ended by it: a worker that hangs before it watches the
+ * master would be left behind.
  */
 void mworker_apply_master_worker_mode(void)
 {
@@ -244,7 +256,7 @@ void mworker_apply_master_worker_mode(void)
 	int forked;
 
 	shim_configure();
-	/* A daemon has become another process since. */
+	/* Becoming a daemon changed it. */
 	proc_self->pid = getpid();
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTERM);
@@ -271,37 +283,31 @@ void mworker_apply_master_worker_mode(void)
 		shim_unanswered = shim_starting()->pid;
 }
 
-/* The master's life. */
+/* The master's loop. */
 void mworker_run_master(void)
 {
 	shim_prepare_exec();
-#if MWORKER_HAPROXY >= 0x0303
-	close(devnullfd);
-	devnullfd = -1;
-#endif
-	/* A master has nothing to hurry for. */
+	shim_close_devnull();
+	/* Polling without a pause is of no use in a master. */
 	global.tune.options &= ~GTUNE_BUSY_POLLING;
 
 	mworker_unblock_sigchld();
-	/* Nobody will say READY: nothing to wait for. */
+	/* No worker will report READY: there is nothing to wait for. */
 	if (!shim_starting()) {
-#if MWORKER_HAPROXY >= 0x0303
 		/*
-		 * Where HAProxy has refused the configuration nothing has been
-		 * made for them, and the first client of the CLI would meet NULL.
+		 * After a refused configuration HAProxy has no pool for them, and
+		 * would crash at the first client of the CLI.
 		 */
-		if (!pool_head_stk_ctr)
-			global.tune.nb_stk_ctr = 0;
-#endif
+		shim_drop_unusable_counters();
 		mworker_load_ended(shim_mworker, MWORKER_LOAD_FAILURE_REPORTED, NULL);
 		shim_register_signals();
 		mworker_release_signals();
 	}
 	mworker_cleantasks();
-	/* Some may have ended before anybody looked. */
+	/* Children may have ended while SIGCHLD had no handler. */
 	mworker_catch_sigchld(NULL);
 
-	/* The loop has work even without a listener. */
+	/* Keeps the loop running without a listener. */
 	jobs++;
 	fork_poller();
 	run_thread_poll_loop(NULL);
