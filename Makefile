@@ -177,6 +177,10 @@ haproxy-source:
 	@mkdir -p $(HAPROXY)
 	@contrib/haproxy/debian-source $(HAPROXY_SUITE) $(HAPROXY)/source
 
+.PHONY: haproxy-source-folder
+haproxy-source-folder:
+	@echo $(HAPROXY)/source
+
 # A copy of the source, anew when that is another one.
 haproxy_copy = cmp -s $(HAPROXY)/source/.debian-source $(HAPROXY)/$(1)/.debian-source || \
 	{ rm -rf $(HAPROXY)/$(1) $(HAPROXY)/$(1).new; \
