@@ -7,12 +7,12 @@ use mworker_kit::{Pid, procfs, try_wait_for};
 use super::Run;
 use crate::text::log_lines;
 
-/// How long a master may take from a fork to the message that tells it.
+/// How long a master may take from a fork to the message about it.
 const MOMENT: Duration = Duration::from_millis(300);
 
 impl Run {
     /// Gives names to children as they turn up: workers and programs as the master's
-    /// messages tell of them, others in the order of their start.
+    /// messages name them, others in the order of their start.
     pub fn learn(&mut self) {
         if self.master.started().is_none() {
             return;
@@ -59,7 +59,7 @@ impl Run {
     }
 }
 
-/// Whether a message tells of a fork: what was forked, and its number.
+/// What was forked, and its PID, if a message is about a fork.
 fn forked(text: &str) -> Option<(&str, Pid)> {
     let (what, pid) = if let Some(rest) = text.strip_prefix("Initializing new ") {
         rest.rsplit_once('(')?
