@@ -3,7 +3,7 @@
 
 use mworker::core::generation::{Generation, RowFormat};
 use mworker::core::process::{Process, options};
-use mworker::core::table::{PlainTable, Table};
+use mworker::core::table::{OutOfMemory, PlainTable, Table};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -224,8 +224,8 @@ mod handing_over {
 
 mod reexecuting {
     use super::*;
+    use mworker::core::exec::{CommandLine, NO_LISTENERS, Plan, Request, plan};
     use mworker::core::lifecycle::{ExecKind, Hardness};
-    use mworker::core::reexec::{CommandLine, NO_LISTENERS, Plan, Request, plan};
 
     /// What a user may type, the options of a master among it.
     fn typed() -> impl Strategy<Value = Vec<Vec<u8>>> {
@@ -292,8 +292,8 @@ mod reexecuting {
                     load_status: None,
                     processes: &[],
                     room: usize::MAX,
-                    record: &mworker::core::record::Record::default(),
-                }).expect("memory");
+                    state: &mworker::core::exec::handover_state::HandoverState::default(),
+                }, |_| Ok::<_, OutOfMemory>(9)).expect("memory");
                 line = parse(&argv);
                 prop_assert_eq!(&line.argv, &first.argv, "{:?}", argv);
                 prop_assert_eq!(no_listeners(&line), no_listeners(&first), "{:?}", argv);
@@ -328,8 +328,8 @@ mod reexecuting {
                     argv: &[], listeners_from: None, environment: &last, kind, load_status: None,
                     processes: &[],
                     room: usize::MAX,
-                    record: &mworker::core::record::Record::default(),
-                }).expect("memory");
+                    state: &mworker::core::exec::handover_state::HandoverState::default(),
+                }, |_| Ok::<_, OutOfMemory>(9)).expect("memory");
                 let internal = |v: &&Vec<u8>| {
                     v.starts_with(b"HAPROXY_") || v.starts_with(b"MWORKER_STATE=")
                 };
@@ -345,12 +345,12 @@ mod reexecuting {
 
 mod remembering {
     use super::*;
+    use mworker::core::exec::handover_state::{Failure, HandoverState, one_line};
+    use mworker::core::exec::pending_notifications::PendingNotifications;
     use mworker::core::lifecycle::{Hardness, Policy};
-    use mworker::core::missed::Missed;
-    use mworker::core::record::{Failure, Record, one_line};
     use mworker::core::settings::{ALL, apply, watchdog};
 
-    fn missed() -> impl Strategy<Value = Missed> {
+    fn missed() -> impl Strategy<Value = PendingNotifications> {
         let message = prop_oneof![
             Just("RELOADING=1\nMONOTONIC_USEC=7\n".to_owned()),
             Just("READY=1\nSTATUS=Ready.\n".to_owned()),
@@ -359,13 +359,13 @@ mod remembering {
             any::<String>().prop_map(|text| format!("STATUS={text}")),
         ];
         prop::collection::vec(message, 0..12).prop_map(|messages| {
-            let mut missed = Missed::default();
+            let mut missed = PendingNotifications::default();
             messages.into_iter().for_each(|m| missed.push(m));
             missed
         })
     }
 
-    fn records() -> impl Strategy<Value = Record> {
+    fn records() -> impl Strategy<Value = HandoverState> {
         let failure = (any::<i64>(), any::<String>())
             .prop_map(|(when, why)| Failure { when, why: one_line(&why) });
         let fd = || prop::option::of(3..i32::MAX);
@@ -378,7 +378,7 @@ mod remembering {
         (counts, prop::option::of(failure), exec, missed()).prop_map(
             |(counts, last_failure, (memory, table, untold, open_files, pair), missed)| {
                 let (failed, restarts, status, vacant) = counts;
-                Record {
+                HandoverState {
                     serving: memory.map(i32::unsigned_abs),
                     reloads: table.map(i32::unsigned_abs),
                     failed,
@@ -397,7 +397,7 @@ mod remembering {
         )
     }
 
-    fn left(missed: &Missed) -> Vec<String> {
+    fn left(missed: &PendingNotifications) -> Vec<String> {
         let mut missed = missed.clone();
         let mut all = Vec::new();
         while let Some(message) = missed.next().map(str::to_owned) {
@@ -414,7 +414,7 @@ mod remembering {
         fn a_record_is_read_as_it_was_written(record in records(), table in any::<Vec<u8>>()) {
             let text = record.write(&table);
             prop_assert!(!text.contains(['\n', '\0']), "{:?}", text);
-            prop_assert_eq!(Record::read(&text, &table), (record, true), "{:?}", text);
+            prop_assert_eq!(HandoverState::read(&text, &table), (record, true), "{:?}", text);
         }
 
         #[test]
@@ -422,7 +422,7 @@ mod remembering {
             record in records(), table in any::<Vec<u8>>(), other in any::<Vec<u8>>(),
         ) {
             prop_assume!(table != other);
-            let (read, fresh) = Record::read(&record.write(&table), &other);
+            let (read, fresh) = HandoverState::read(&record.write(&table), &other);
             prop_assert!(!fresh && !read.vacant && read.restarts == 0 && read.missed.is_empty());
             prop_assert_eq!((read.failed, read.last_failure), (record.failed, record.last_failure));
         }
@@ -437,16 +437,16 @@ mod remembering {
             let of_fields: Vec<String> =
                 fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
             for text in [text, of_fields.join(";")] {
-                let (record, _) = Record::read(&text, b"");
+                let (record, _) = HandoverState::read(&text, b"");
                 prop_assert!(record.memory.is_none_or(|fd| fd > 2));
                 prop_assert!(record.table.is_none_or(|fd| fd > 2));
-                prop_assert_eq!(Record::read(&record.write(b""), b"").0, record);
+                prop_assert_eq!(HandoverState::read(&record.write(b""), b"").0, record);
             }
         }
 
         #[test]
         fn what_is_missed_is_short_and_in_order(missed in missed()) {
-            prop_assert_eq!(&Missed::read(&missed.write()), &missed);
+            prop_assert_eq!(&PendingNotifications::read(&missed.write()), &missed);
             let all = left(&missed);
             prop_assert!(all.len() <= 3, "{:?}", all);
             let place = |field: &str| all.iter().position(|m| m.starts_with(field));
@@ -463,8 +463,8 @@ mod remembering {
 
         #[test]
         fn anything_missed_can_be_read(text in any::<String>()) {
-            let missed = Missed::read(&text);
-            prop_assert_eq!(Missed::read(&missed.write()), missed);
+            let missed = PendingNotifications::read(&text);
+            prop_assert_eq!(PendingNotifications::read(&missed.write()), missed);
         }
 
         #[test]

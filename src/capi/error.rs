@@ -111,14 +111,15 @@ pub extern "C" fn mworker_strerror(result: c_int) -> *const c_char {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::texts;
+    use crate::core::messages;
 
     /// Refusals read the same, however they are told.
     #[test]
     fn refusals_are_the_cores() {
-        for (code, text) in
-            [(ERR_BUSY, texts::RELOAD_IN_PROGRESS), (ERR_LEAVING, texts::RELOAD_WHILE_LEAVING)]
-        {
+        for (code, text) in [
+            (ERR_BUSY, messages::RELOAD_IN_PROGRESS),
+            (ERR_LEAVING, messages::RELOAD_WHILE_LEAVING),
+        ] {
             // SAFETY: a constant C string.
             let named = unsafe { CStr::from_ptr(mworker_strerror(code)) };
             assert_eq!(named.to_str(), Ok(text));

@@ -8,7 +8,7 @@ use super::pointers::{Chars, ConstMw, Mw, Strings, store};
 use crate::core::lifecycle::{Event, Hardness};
 use crate::core::table::Table;
 use crate::sys::environment;
-use crate::sys::limits::OpenFiles;
+use crate::sys::exec::limits::OpenFiles;
 use crate::sys::master::ProgramToStart;
 use crate::sys::signals::{self, Set};
 use std::ffi::c_int;

@@ -4,7 +4,7 @@ use super::error::Failure;
 use super::list::{List, Row, free_row};
 use crate::core::generation::Generation;
 use crate::core::lifecycle::Gone;
-use crate::core::texts::Level;
+use crate::core::messages::Level;
 use crate::sys::{self, fd, signals};
 use std::ffi::{CStr, CString};
 use std::io;

@@ -6,9 +6,9 @@ use super::handle::{Handle, MasterSide, Side, WorkerSide, enter, master, of_mast
 use super::host::{self, Host, LOG_ALERT, LOG_NOTICE, LOG_WARNING};
 use super::list::{Layout, ListTable};
 use super::pointers::{Argv, Chars, ConstMw, Mw, Strings, wanted};
+use crate::core::exec::CommandLine;
 use crate::core::lifecycle::{Event, Hardness, Load};
-use crate::core::reexec::CommandLine;
-use crate::core::texts::Level;
+use crate::core::messages::Level;
 use crate::sys::master::Master;
 use crate::sys::run::{Runner, Server};
 use crate::sys::signals;

@@ -252,54 +252,36 @@ pub fn write<T: Table>(table: &T, generation: Generation) -> Result<Vec<u8>, Out
 /// Longer tables are not for a variable: Linux takes strings of up to 128 KiB.
 pub const LONGEST: usize = 126 * 1024;
 
-/// As many rows as fit into the environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Newest<Row> {
-    /// Their text.
-    pub text: Vec<u8>,
-    /// The others.
-    pub left_out: Vec<Row>,
-}
-
-/// Of `all`, which [`write`] made of the table, as many rows as fit into `room`
-/// bytes: the master's, and the newest of the others. A master of HAProxy's own,
-/// which knows no other way, can go on with these.
+/// Of `all`, which [`write`] made of the table, as many rows as fit into `room` bytes: the
+/// master's, and the newest of the others.
 ///
 /// # Errors
 /// Out of memory.
-pub fn newest<T: Table>(table: &T, all: &[u8], room: usize) -> Result<Newest<T::Row>, OutOfMemory> {
-    struct Row<'a, Handle> {
-        age: i32,
-        at: usize,
-        text: &'a [u8],
-        handle: Handle,
-    }
+pub fn newest<T: Table>(table: &T, all: &[u8], room: usize) -> Result<Vec<u8>, OutOfMemory> {
     let texts = all.split(|b| *b == b'|').filter(|r| !r.is_empty());
-    let listed = table
-        .rows()
-        .filter(|(_, p)| p.pid > -1)
-        .map(|(row, p)| (row, if p.is(options::MASTER) { -1 } else { p.reloads }));
-    let mut rows: Vec<Row<'_, T::Row>> = Vec::new();
-    for (at, (text, (handle, age))) in texts.zip(listed).enumerate() {
+    let forked = table.rows().filter(|(_, p)| p.pid > -1);
+    let ages = forked.map(|(_, p)| if p.is(options::MASTER) { -1 } else { p.reloads });
+    let mut rows: Vec<(i32, usize, &[u8])> = Vec::new();
+    for (at, (text, age)) in texts.zip(ages).enumerate() {
         rows.try_reserve(1).map_err(|_| OutOfMemory)?;
-        rows.push(Row { age, at, text, handle });
+        rows.push((age, at, text));
     }
-    rows.sort_unstable_by_key(|row| (row.age, row.at));
+    rows.sort_unstable_by_key(|(age, at, _)| (*age, *at));
     let mut used: usize = 0;
-    let fits = |row: &&Row<'_, T::Row>| {
-        used = used.saturating_add(row.text.len()).saturating_add(1);
+    let fits = |(_, _, text): &&(i32, usize, &[u8])| {
+        used = used.saturating_add(text.len()).saturating_add(1);
         used <= room
     };
     let fitting = rows.iter().take_while(fits).count();
-    let left_out = rows.split_off(fitting).into_iter().map(|row| row.handle).collect();
-    rows.sort_unstable_by_key(|row| row.at);
-    let mut text = Vec::new();
-    text.try_reserve(room).map_err(|_| OutOfMemory)?;
-    for row in rows {
-        text.push(b'|');
-        text.extend_from_slice(row.text);
+    rows.truncate(fitting);
+    rows.sort_unstable_by_key(|(_, at, _)| *at);
+    let mut newest = Vec::new();
+    newest.try_reserve(room).map_err(|_| OutOfMemory)?;
+    for (_, _, text) in rows {
+        newest.push(b'|');
+        newest.extend_from_slice(text);
     }
-    Ok(Newest { text, left_out })
+    Ok(newest)
 }
 
 fn write_row(out: &mut Vec<u8>, p: &Process, id: &[u8], version: &[u8], format: RowFormat) {
@@ -356,15 +338,12 @@ mod tests {
             table.append(process, b"", b"3.0").expect("memory");
         }
         let all = write(&table, V3_0).expect("memory");
-        let whole = Newest { text: all.clone(), left_out: Vec::new() };
-        assert_eq!(newest(&table, &all, all.len()), Ok(whole));
+        assert_eq!(newest(&table, &all, all.len()), Ok(all.clone()));
         let cut = newest(&table, &all, all.len() - 1).expect("memory");
-        let (read, report) = read_all(&String::from_utf8_lossy(&cut.text), V3_0);
+        let (read, report) = read_all(&String::from_utf8_lossy(&cut), V3_0);
         assert!(report.has_master && report.bad.is_empty());
         let pids: Vec<i32> = read.rows().map(|(_, p)| p.pid).collect();
         assert_eq!(pids, [1, 12], "the oldest one is left out");
-        let left_out: Vec<i32> = cut.left_out.iter().map(|row| table.load(*row).pid).collect();
-        assert_eq!(left_out, [13]);
     }
 
     #[test]

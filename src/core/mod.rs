@@ -14,20 +14,16 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod cli;
+pub mod exec;
 pub mod figures;
 pub mod generation;
 pub mod handover;
 pub mod lifecycle;
-pub mod missed;
+pub mod messages;
 pub mod notify;
 pub mod process;
 pub mod programs;
-pub mod record;
-pub mod reexec;
-pub mod room;
 pub mod settings;
 pub mod showproc;
 pub mod signal;
 pub mod table;
-pub mod texts;
-pub mod trial;

@@ -4,7 +4,7 @@ use super::{check, uninterrupted};
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 
 /// A connected pair of sockets that keep messages whole, closed by an exec.
@@ -177,7 +177,7 @@ pub unsafe fn unsealed(fd: RawFd) -> io::Result<Vec<u8>> {
 
 /// Whether a descriptor is open.
 pub fn is_open(fd: RawFd) -> bool {
-    identity(fd).is_some()
+    is_close_on_exec(fd).is_some()
 }
 
 /// Whether it stands for a file that has no name any more.
@@ -192,35 +192,68 @@ fn is_unlinked_file(fd: RawFd) -> bool {
     stat.st_mode & libc::S_IFMT == libc::S_IFREG && stat.st_nlink == 0
 }
 
-fn is_close_on_exec(fd: RawFd) -> bool {
+/// Whether an exec closes a descriptor; `None`: it isn't open.
+pub fn is_close_on_exec(fd: RawFd) -> Option<bool> {
     // SAFETY: reads flags only.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
-    flags >= 0 && flags & libc::FD_CLOEXEC != 0
+    (flags >= 0).then_some(flags & libc::FD_CLOEXEC != 0)
 }
 
-/// The open descriptors of this process from 3 on.
-fn open_descriptors() -> Vec<RawFd> {
-    let mut fds = listed_descriptors().unwrap_or_else(|_| possible_descriptors());
-    // The one that read the directory is closed by now.
-    fds.retain(|fd| is_open(*fd));
-    fds.sort_unstable();
-    fds
-}
+/// Room for directory entries, aligned as the system writes them.
+#[repr(C, align(8))]
+struct Entries([u8; 16 * 1024]);
 
-fn listed_descriptors() -> io::Result<Vec<RawFd>> {
-    let mut fds = Vec::new();
-    for entry in std::fs::read_dir("/proc/self/fd")? {
-        let name = entry?.file_name();
-        fds.extend(name.to_str().and_then(|n| n.parse::<RawFd>().ok()).filter(|fd| *fd > 2));
+/// Calls `each` with every descriptor from 3 on that is open, in any order. Async-signal-safe.
+/// Where /proc isn't mounted it is called with all that there may be.
+pub fn each_open(mut each: impl FnMut(RawFd)) {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: a C string.
+    let folder = unsafe { libc::open(c"/proc/self/fd".as_ptr(), flags) };
+    if folder < 0 {
+        return possible_descriptors().for_each(each);
     }
-    Ok(fds)
+    let mut entries = Entries([0; 16 * 1024]);
+    loop {
+        let (room, size) = (entries.0.as_mut_ptr(), entries.0.len());
+        // SAFETY: at most `size` bytes are written.
+        let read = unsafe { libc::syscall(libc::SYS_getdents64, folder, room, size) };
+        let Some(mut left) = usize::try_from(read).ok().and_then(|n| entries.0.get(..n)) else {
+            break;
+        };
+        if left.is_empty() {
+            break;
+        }
+        while let Some((entry, others)) = next_entry(left) {
+            if let Some(fd) = entry.filter(|fd| *fd > 2 && *fd != folder) {
+                each(fd);
+            }
+            left = others;
+        }
+    }
+    // SAFETY: it is this function's own.
+    unsafe { libc::close(folder) };
+}
+
+/// The number that the first of `entries` is named by, if any, and the entries after it: struct
+/// linux_dirent64, with its length at 16 and its name at 19.
+fn next_entry(entries: &[u8]) -> Option<(Option<RawFd>, &[u8])> {
+    let length = usize::from(u16::from_ne_bytes([*entries.get(16)?, *entries.get(17)?]));
+    let (entry, others) = entries.split_at_checked(length)?;
+    let mut number: Option<RawFd> = None;
+    for digit in entry.get(19..)?.iter().take_while(|byte| **byte != 0) {
+        let Some(digit) = char::from(*digit).to_digit(10) else { return Some((None, others)) };
+        let digit = RawFd::try_from(digit).unwrap_or(0);
+        number =
+            number.unwrap_or(0).checked_mul(10).and_then(|number: RawFd| number.checked_add(digit));
+    }
+    Some((number, others))
 }
 
 /// Where /proc isn't mounted: all that there may be.
-fn possible_descriptors() -> Vec<RawFd> {
+fn possible_descriptors() -> impl Iterator<Item = RawFd> {
     const MOST: u64 = 1 << 20;
-    let limit = super::limits::OpenFiles::get().map_or(MOST, |limit| limit.soft.min(MOST));
-    (3..RawFd::try_from(limit).unwrap_or(RawFd::MAX)).collect()
+    let limit = super::exec::limits::OpenFiles::get().map_or(MOST, |limit| limit.soft.min(MOST));
+    3..RawFd::try_from(limit).unwrap_or(RawFd::MAX)
 }
 
 /// The descriptors that the process was started with: they belong to whoever
@@ -232,8 +265,13 @@ impl Inherited {
     /// What is open now and would survive an exec. To be taken before anything
     /// else is opened.
     pub fn snapshot() -> Self {
-        let kept = open_descriptors().into_iter().filter(|fd| !is_close_on_exec(*fd));
-        Self(kept.filter_map(|fd| Some((fd, identity(fd)?))).collect())
+        let mut inherited = Vec::new();
+        each_open(|fd| {
+            if is_close_on_exec(fd) == Some(false) {
+                inherited.extend(identity(fd).map(|identity| (fd, identity)));
+            }
+        });
+        Self(inherited)
     }
 
     /// `fds` turned out to be the process table's.
@@ -264,116 +302,6 @@ impl Inherited {
     /// Those whose number has not been used for something else since.
     pub fn still_open(&self) -> impl Iterator<Item = RawFd> {
         self.0.iter().filter(|(fd, was)| identity(*fd) == Some(*was)).map(|(fd, _)| *fd)
-    }
-}
-
-/// Descriptors whose close-on-exec was changed, with what it was. Put back when
-/// it is dropped: where there was no exec, or it failed.
-#[derive(Debug)]
-pub struct Marked(Vec<(RawFd, bool)>);
-
-impl Drop for Marked {
-    fn drop(&mut self) {
-        for (fd, was) in self.0.drain(..) {
-            // One may have been closed since: no matter.
-            let _ = set_close_on_exec(fd, was);
-        }
-    }
-}
-
-/// Makes an exec close every descriptor from 3 on but `keep`. Nothing is closed
-/// yet, so an exec that fails costs nothing.
-pub fn close_others_on_exec(keep: &[RawFd]) -> Marked {
-    let mut keep: Vec<RawFd> = keep.iter().copied().filter(|fd| *fd > 2).collect();
-    keep.sort_unstable();
-    keep.dedup();
-    let mut marked = Marked(Vec::new());
-    for fd in open_descriptors() {
-        let (is, closes) = (is_close_on_exec(fd), keep.binary_search(&fd).is_err());
-        if is != closes && set_close_on_exec(fd, closes).is_ok() {
-            marked.0.push((fd, is));
-        }
-    }
-    marked
-}
-
-/// Descriptors under other numbers. All are as they were when it is dropped: where there
-/// was no exec, or it failed.
-#[derive(Debug)]
-pub struct Moved {
-    /// What had the number before, and whether an exec would have closed it.
-    replaced: Vec<(RawFd, OwnedFd, bool)>,
-    /// Each with the number that it has now.
-    pub numbers: Vec<(RawFd, RawFd)>,
-}
-
-impl Moved {
-    /// Moves `away` to numbers from `lowest` on, and the highest of `kept` to the numbers
-    /// that this frees, as long as those are lower. Which can't be moved stay.
-    ///
-    /// # Safety
-    /// The process has one thread, and nobody uses a number of `away` while this lives.
-    pub unsafe fn new(away: &[RawFd], kept: &[RawFd], lowest: RawFd) -> Self {
-        let (mut away, mut kept) = (away.to_vec(), kept.to_vec());
-        away.retain(|fd| *fd < lowest);
-        away.sort_unstable();
-        kept.sort_unstable_by(|a, b| b.cmp(a));
-        let mut moved = Self { replaced: Vec::new(), numbers: Vec::new() };
-        let mut kept = kept.into_iter().peekable();
-        for number in away {
-            let Some(new) = duplicate(number, lowest) else { break };
-            moved.numbers.push((number, new.as_raw_fd()));
-            moved.replaced.push((number, new, is_close_on_exec(number)));
-            let Some(high) = kept.next_if(|fd| *fd > number) else { continue };
-            // SAFETY: by the caller's promise.
-            if unsafe { replace(number, high, true) }.is_ok() {
-                moved.numbers.push((high, number));
-            }
-        }
-        moved
-    }
-}
-
-impl Drop for Moved {
-    fn drop(&mut self) {
-        for (number, was, closes) in self.replaced.drain(..) {
-            // Both are open, so nothing can be missing for it.
-            // SAFETY: by the promise made to `new`.
-            let _ = unsafe { replace(number, was.as_raw_fd(), closes) };
-        }
-    }
-}
-
-/// Another number for `fd`, from `lowest` on, that an exec closes unless told otherwise.
-fn duplicate(fd: RawFd, lowest: RawFd) -> Option<OwnedFd> {
-    // SAFETY: makes a descriptor; one that isn't open gives an error.
-    let new = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, lowest) }).ok()?;
-    // SAFETY: it is new, so nobody else has it.
-    Some(unsafe { OwnedFd::from_raw_fd(new) })
-}
-
-/// Makes `number` what `fd` is.
-///
-/// # Safety
-/// Nobody counts on what `number` has been.
-unsafe fn replace(number: RawFd, fd: RawFd, close_on_exec: bool) -> io::Result<()> {
-    let flags = if close_on_exec { libc::O_CLOEXEC } else { 0 };
-    // SAFETY: by the caller's promise.
-    check(unsafe { libc::dup3(fd, number, flags) }).map(drop)
-}
-
-/// The lowest number that `fd` can have; it is closed under its own, if that is another.
-///
-/// # Safety
-/// Nobody else has it.
-pub unsafe fn lower(fd: RawFd) -> RawFd {
-    match duplicate(fd, 3).filter(|new| new.as_raw_fd() < fd) {
-        Some(new) => {
-            // SAFETY: by the caller's promise.
-            unsafe { close_raw(fd) };
-            new.into_raw_fd()
-        }
-        None => fd,
     }
 }
 
@@ -518,7 +446,7 @@ mod tests {
         let (text, fd) = receive(b.as_fd(), 16, false).expect("received");
         assert_eq!(text, b"x");
         let c = fd.expect("a descriptor");
-        assert!(is_close_on_exec(c.as_raw_fd()));
+        assert_eq!(is_close_on_exec(c.as_raw_fd()), Some(true));
         send(c.as_fd(), b"hello", None).expect("sent");
         assert_eq!(receive(d.as_fd(), 16, false).expect("received").0, b"hello");
         let error = receive(b.as_fd(), 16, false).expect_err("nothing there");
@@ -528,54 +456,17 @@ mod tests {
     }
 
     #[test]
-    fn without_proc_descriptors_are_found_as_well() {
-        let (a, _b) = stream_pair().expect("a pair");
-        assert!(possible_descriptors().contains(&a.as_raw_fd()));
-    }
-
-    #[test]
-    fn marks_are_put_back() {
+    fn open_descriptors_are_found() {
         let _all = all_descriptors();
         let (a, b) = stream_pair().expect("a pair");
-        set_close_on_exec(a.as_raw_fd(), false).expect("flag");
-        let marked = close_others_on_exec(&[b.as_raw_fd()]);
-        assert!(is_close_on_exec(a.as_raw_fd()) && !is_close_on_exec(b.as_raw_fd()));
-        drop(marked);
-        assert!(!is_close_on_exec(a.as_raw_fd()) && is_close_on_exec(b.as_raw_fd()));
-    }
-
-    #[test]
-    fn what_was_moved_is_put_back() {
-        let _all = all_descriptors();
-        let pairs: Vec<_> = (0..2).map(|_| stream_pair().expect("a pair")).collect();
-        let mut fds: Vec<RawFd> =
-            pairs.iter().flat_map(|(a, b)| [a.as_raw_fd(), b.as_raw_fd()]).collect();
-        fds.sort_unstable();
-        set_close_on_exec(fds[0], false).expect("flag");
-        let inodes = |fds: &[RawFd]| fds.iter().map(|fd| inode(*fd)).collect::<Vec<_>>();
-        let before = inodes(&fds);
-        // SAFETY: their owners don't use them meanwhile, and nothing else here goes by number.
-        let moved = unsafe { Moved::new(&fds[..2], &fds[2..], 500) };
-        let now = |fd: RawFd| moved.numbers.iter().find(|(was, _)| *was == fd).expect("moved").1;
-        assert!(now(fds[0]) >= 500 && now(fds[1]) >= 500);
-        assert_eq!((now(fds[3]), now(fds[2])), (fds[0], fds[1]));
-        assert_eq!(inodes(&[now(fds[0]), now(fds[1]), now(fds[2]), now(fds[3])]), before);
-        let away = now(fds[0]);
-        drop(moved);
-        assert_eq!(inodes(&fds), before);
-        assert!(!is_close_on_exec(fds[0]) && is_close_on_exec(fds[1]) && !is_open(away));
-    }
-
-    #[test]
-    fn a_descriptor_comes_down() {
-        let _all = all_descriptors();
-        let (a, _b) = stream_pair().expect("a pair");
-        let high = duplicate(a.as_raw_fd(), 500).expect("a number").into_raw_fd();
-        // SAFETY: it is this test's own.
-        let low = unsafe { lower(high) };
-        assert!(low < 500 && inode(low) == inode(a.as_raw_fd()) && !is_open(high));
-        // SAFETY: as above.
-        unsafe { close_raw(low) };
+        let mut found = Vec::new();
+        each_open(|fd| found.push(fd));
+        for fd in [a.as_raw_fd(), b.as_raw_fd()] {
+            assert_eq!(found.iter().filter(|found| **found == fd).count(), 1, "{found:?}");
+        }
+        assert!(found.iter().all(|fd| *fd > 2));
+        // Where /proc isn't mounted as well.
+        assert!(possible_descriptors().any(|fd| fd == a.as_raw_fd()));
     }
 
     #[test]

@@ -6,18 +6,14 @@ pub mod environment;
 pub mod exec;
 pub mod fd;
 pub mod fork;
-pub mod limits;
 pub mod listeners;
-pub mod load_guard;
 pub mod master;
 #[cfg(feature = "USE_SYSTEMD")]
 pub mod notify;
 pub mod poll;
 pub mod run;
 pub mod shared;
-pub mod signal_safe;
 pub mod signals;
-pub mod trial;
 pub mod wait;
 pub mod worker;
 
@@ -42,5 +38,11 @@ pub fn describe(error: &std::io::Error) -> String {
     match text.rfind(" (os error ") {
         Some(end) => text[..end].to_owned(),
         None => text,
+    }
+}
+
+impl From<crate::core::table::OutOfMemory> for std::io::Error {
+    fn from(_: crate::core::table::OutOfMemory) -> Self {
+        std::io::ErrorKind::OutOfMemory.into()
     }
 }

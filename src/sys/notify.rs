@@ -3,7 +3,7 @@
 //! Not the crate's `notify()`: that one knows no abstract sockets and waits
 //! when nobody reads, and a master may never wait.
 
-use super::signal_safe::Datagram;
+use super::exec::load_guard::Datagram;
 use super::{check, environment};
 use std::io;
 use std::mem::offset_of;

@@ -3,13 +3,13 @@
 use super::invariants::{Verdict, hold};
 use super::scenario::Scenario;
 use super::world::{MASTER, Phase, World, new_life};
+use mworker::core::exec::handover_state::{HandoverState, STATE};
+use mworker::core::exec::{self, CommandLine, Plan, Request};
 use mworker::core::generation::{Generation, RowFormat};
 use mworker::core::handover;
 use mworker::core::lifecycle::{ExecKind, Hardness};
 use mworker::core::process::options;
-use mworker::core::record::{Record, STATE};
-use mworker::core::reexec::{self, CommandLine, Plan, Request};
-use mworker::core::table::{PlainTable, Table};
+use mworker::core::table::{OutOfMemory, PlainTable, Table};
 
 /// What the user typed. What follows `--` only looks like a master's doing.
 const TYPED: [&str; 5] = ["proxy", "-Ws", "--", "-sf", "9"];
@@ -47,12 +47,12 @@ impl World {
         self.generation = generation;
         self.table = table;
         self.hardness = if line.hard { Hardness::Hard } else { Hardness::Soft };
-        let (record, fresh) = Record::read(&state(&plan), processes(&plan));
-        hold(fresh && record == self.life.record, "the_record_is_handed_over", || {
-            format!("{record:?}, not {:?}", self.life.record)
+        let (record, fresh) = HandoverState::read(&state(&plan), processes(&plan));
+        hold(fresh && record == self.life.state, "the_record_is_handed_over", || {
+            format!("{record:?}, not {:?}", self.life.state)
         })?;
         self.life = new_life(generation, scenario);
-        self.life.record = record;
+        self.life.state = record;
         self.life.table_read(&mut self.table, kind == ExecKind::Wait);
         self.life.replaces(line.old_pids, self.hardness);
         self.time.begins(true);
@@ -74,9 +74,9 @@ impl World {
             load_status: self.life.load_status(),
             processes: &handover::write(&self.table, self.generation).expect("memory"),
             room: usize::MAX,
-            record: &self.life.record,
+            state: &self.life.state,
         };
-        reexec::plan(&self.table, self.generation, &request).expect("memory")
+        exec::plan(&self.table, self.generation, &request, |_| Err(OutOfMemory)).expect("it fits")
     }
 
     /// What the next image is given names children only, and all of them.

@@ -233,7 +233,7 @@ impl Sabotage {
             Self::LeavesBeforeRestart if event == Move::NoChildLeft && actions.is_empty() => {
                 actions.push(Action::Exit(0));
             }
-            Self::ForgetsVacancy => world.life.record.vacant = false,
+            Self::ForgetsVacancy => world.life.state.vacant = false,
             Self::PingsForFrozen if event == Move::Tick => {
                 actions.push(Action::Notify(Notice::Watchdog));
             }

@@ -169,8 +169,8 @@ impl World {
         });
         self.ledger.failed = self.ledger.failed.min(EXACT_COUNTS);
         // Told to people, and decides nothing.
-        self.life.record.failed = 0;
-        self.life.record.last_failure = None;
+        self.life.state.failed = 0;
+        self.life.state.last_failure = None;
     }
 }
 

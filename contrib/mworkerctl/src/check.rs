@@ -2,7 +2,7 @@
 
 use crate::master::{Failure, Master};
 use crate::process::{Process, is_program};
-use mworker::core::reexec::{CommandLine, not_for_programs};
+use mworker::core::exec::{CommandLine, not_for_programs};
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

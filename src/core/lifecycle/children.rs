@@ -15,7 +15,7 @@ impl Lifecycle {
         }
         let found = step.table.find(|p| p.is_child() && p.pid == pid);
         let (Some(row), Some(pid)) = (found, Pid::new(pid)) else {
-            step.log(Level::Warning, texts::unknown_exited(pid, end, self.generation.words));
+            step.log(Level::Warning, messages::unknown_exited(pid, end, self.generation.words));
             return;
         };
         let process = step.table.load(row);
@@ -45,15 +45,15 @@ impl Lifecycle {
         if worker {
             let mild = end.code < 128 && self.generation.warns_of_exit_codes;
             let level = if mild { Level::Warning } else { Level::Alert };
-            let text = texts::current_worker_exited(self.named(pid, &process), end);
+            let text = messages::current_worker_exited(self.named(pid, &process), end);
             step.out.push(Action::Log(level, text.into()));
         } else {
-            let text = texts::current_program_exited(&name(step.table, row), pid, end);
+            let text = messages::current_program_exited(&name(step.table, row), pid, end);
             step.log(Level::Alert, text);
         }
         if !end.is_normal() && !told {
             if worker && self.generation.logs_bug {
-                let text = texts::unexpected_death(&self.product);
+                let text = messages::unexpected_death(&self.product);
                 step.log(Level::Warning, text);
                 step.out.push(Action::Crashed(row));
             }
@@ -63,13 +63,13 @@ impl Lifecycle {
                 return;
             }
             if self.policy.exit_on_failure {
-                step.log(Level::Alert, texts::exit_on_failure(self.generation.words));
+                step.log(Level::Alert, messages::exit_on_failure(self.generation.words));
                 step.kill_children(Signal::Term);
             }
         }
         if worker {
             // Nobody is to take the place of who left by itself.
-            self.record.restarts = 0;
+            self.state.restarts = 0;
         }
         if self.exit_code.is_none() && end.is_reported() && !told {
             self.exit_code = Some(end.code);
@@ -77,8 +77,8 @@ impl Lifecycle {
         step.out.push(Action::Release(row, Gone::Current));
     }
 
-    fn named(&self, pid: Pid, process: &Process) -> texts::Named {
-        texts::Named { pid, relative: process.relative_pid, words: self.generation.words }
+    fn named(&self, pid: Pid, process: &Process) -> messages::Named {
+        messages::Named { pid, relative: process.relative_pid, words: self.generation.words }
     }
 
     fn former_exited<T: Table>(
@@ -92,9 +92,9 @@ impl Lifecycle {
         let text = if process.is(options::WORKER) {
             let tells = self.generation.logs_max_reloads && self.exceeds_reloads(&process);
             let exceeded = self.policy.max_reloads.filter(|_| tells);
-            texts::former_worker_exited(self.named(pid, &process), end, exceeded)
+            messages::former_worker_exited(self.named(pid, &process), end, exceeded)
         } else {
-            texts::former_program_exited(&name(step.table, row), pid, end)
+            messages::former_program_exited(&name(step.table, row), pid, end)
         };
         step.log(Level::Warning, text);
         step.out.push(Action::Release(row, Gone::Former));

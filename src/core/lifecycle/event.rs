@@ -1,10 +1,10 @@
 //! What can happen to a master, and what it can do about it.
 
 use crate::core::figures::Figures;
+use crate::core::messages::Level;
 use crate::core::notify::Notice;
 use crate::core::process::Pid;
 use crate::core::signal::{Ending, Signal};
-use crate::core::texts::Level;
 use std::borrow::Cow;
 
 /// The time.

@@ -17,13 +17,13 @@ pub use event::{Action, Event, ExecKind, Gone, Hardness, Load, Now};
 pub use reload::keep_in_service;
 pub use time::{PACE, Pace};
 
+use super::exec::handover_state::HandoverState;
 use super::generation::Generation;
+use super::messages::{self, Level};
 use super::notify::Notice;
 use super::process::{Pid, Process, options};
-use super::record::Record;
 use super::signal::{Ending, Meaning, Signal};
 use super::table::Table;
-use super::texts::{self, Level};
 use step::Step;
 
 /// What the operator chose.
@@ -84,8 +84,8 @@ impl Refusal {
     /// For people.
     pub const fn text(self) -> &'static str {
         match self {
-            Self::InProgress => texts::RELOAD_IN_PROGRESS,
-            Self::Leaving => texts::RELOAD_WHILE_LEAVING,
+            Self::InProgress => messages::RELOAD_IN_PROGRESS,
+            Self::Leaving => messages::RELOAD_WHILE_LEAVING,
         }
     }
 }
@@ -99,7 +99,7 @@ pub struct Lifecycle {
     /// See [`Policy`]; hosts may learn it late, from their configuration.
     pub policy: Policy,
     /// What goes to the next image besides the table.
-    pub record: Record,
+    pub state: HandoverState,
     own_pid: i32,
     old_pids: Vec<i32>,
     old_pids_hardness: Hardness,
@@ -122,7 +122,7 @@ impl Lifecycle {
             product: product.to_owned(),
             start: Start::First,
             policy: Policy::default(),
-            record: Record::default(),
+            state: HandoverState::default(),
             own_pid,
             old_pids: Vec::new(),
             old_pids_hardness: Hardness::Soft,
@@ -260,10 +260,10 @@ impl Lifecycle {
             self.soft_stop_begins(step.now);
         }
         step.notify(Notice::Stopping);
-        step.log(Level::Warning, texts::LEAVING);
+        step.log(Level::Warning, messages::LEAVING);
         step.kill_children(signal);
         // With a restart to come there may be no child, whose end would be told.
-        if self.record.restarts > 0 && !step.has_children() {
+        if self.state.restarts > 0 && !step.has_children() {
             self.leave_if_alone(step);
         }
     }
@@ -271,7 +271,7 @@ impl Lifecycle {
     /// The system says that no child is left, which is surer than any list.
     fn leave_if_alone<T: Table>(&mut self, step: &mut Step<'_, T>) {
         let status = self.exit_code.unwrap_or(0);
-        step.log(Level::Warning, texts::all_left(status, self.generation.words));
+        step.log(Level::Warning, messages::all_left(status, self.generation.words));
         self.exit(step, status);
     }
 

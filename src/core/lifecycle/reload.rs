@@ -13,7 +13,7 @@ impl Lifecycle {
     ) -> Result<(), Refusal> {
         let may = self.may_reload(step.table);
         match may {
-            Err(Refusal::Leaving) => step.log(Level::Warning, texts::RELOAD_WHILE_LEAVING),
+            Err(Refusal::Leaving) => step.log(Level::Warning, messages::RELOAD_WHILE_LEAVING),
             // Several become one, the hardest.
             Err(Refusal::InProgress) => self.pending = self.pending.max(Some(hardness)),
             Ok(()) => self.begin_reload(step, hardness),
@@ -48,7 +48,7 @@ impl Lifecycle {
 
     pub(super) fn begin_reload<T: Table>(&mut self, step: &mut Step<'_, T>, hardness: Hardness) {
         let hard = hardness == Hardness::Hard;
-        let (level, text) = texts::reloading(&self.product, hard, self.generation.words);
+        let (level, text) = messages::reloading(&self.product, hard, self.generation.words);
         step.out.push(Action::Log(level, text.into()));
         if !self.generation.counts_reloads_on_reading {
             step.table.for_each(|p| p.reloads = p.reloads.saturating_add(1));
@@ -70,7 +70,7 @@ impl Lifecycle {
         kind: ExecKind,
         why: &str,
     ) {
-        step.log(Level::Warning, texts::exec_failed(self.own_pid, why));
+        step.log(Level::Warning, messages::exec_failed(self.own_pid, why));
         if let ExecKind::Reload(_) = kind {
             if !self.generation.counts_reloads_on_reading {
                 step.table.for_each(|p| p.reloads = p.reloads.saturating_sub(1));
@@ -99,7 +99,7 @@ impl Lifecycle {
             self.start_begins(step.now);
         }
         if self.generation.words != Words::V1_8 {
-            step.log(Level::Notice, texts::worker_forked(pid, handshake));
+            step.log(Level::Notice, messages::worker_forked(pid, handshake));
         }
     }
 
@@ -111,7 +111,7 @@ impl Lifecycle {
         process.options &= !options::INIT;
         step.table.store(row, process);
         self.retire(step.table, process.reloads, |other, _| other != row);
-        self.record.vacant = false;
+        self.state.vacant = false;
         if self.leaving {
             self.start_ends();
             // It may have been told so before it could listen.
@@ -122,7 +122,7 @@ impl Lifecycle {
         }
         self.replace_old(step);
         step.out.push(Action::InService(row));
-        step.log(Level::Notice, texts::LOAD_SUCCESS);
+        step.log(Level::Notice, messages::LOAD_SUCCESS);
         if let Some(pid) = Pid::new(self.own_pid) {
             step.notify(Notice::Ready { pid });
         }
@@ -132,7 +132,7 @@ impl Lifecycle {
     /// A worker serves, and whoever had to know has been told.
     pub(super) fn succeeded<T: Table>(&mut self, step: &mut Step<'_, T>) {
         self.loaded = Some(true);
-        self.record.vacant = false;
+        self.state.vacant = false;
         self.tell_untold(step);
         self.start_ends();
         self.times.status.was_replaced(step.now);
@@ -223,7 +223,7 @@ impl Lifecycle {
 
     /// HAProxy's own code has told those to leave that its arguments name.
     fn tell_untold<T: Table>(&mut self, step: &mut Step<'_, T>) {
-        if let Some(hardness) = self.record.untold.take().filter(|_| !self.generation.native) {
+        if let Some(hardness) = self.state.untold.take().filter(|_| !self.generation.native) {
             step.kill_where(|p| p.reloads > 0, leave(hardness));
         }
     }
@@ -233,11 +233,11 @@ impl Lifecycle {
         if self.is_hopeless(step.table) {
             // Other embedders log it themselves: they are in the middle of their start.
             if !self.generation.native {
-                step.log(Level::Alert, texts::first_load_failed(why));
+                step.log(Level::Alert, messages::first_load_failed(why));
             }
             self.exit(step, 1);
         } else if self.generation.ready_handshake {
-            step.log(Level::Alert, texts::load_failed(why));
+            step.log(Level::Alert, messages::load_failed(why));
             self.failed(step, Notice::ConfigurationRefused, why);
             step.out.push(Action::Unblock);
             self.take_pending(step);
@@ -247,7 +247,7 @@ impl Lifecycle {
     }
 
     fn load_failed_before_wait<T: Table>(&mut self, step: &mut Step<'_, T>, why: &str) {
-        for text in texts::load_failure(self.generation.words) {
+        for text in messages::load_failure(self.generation.words) {
             step.log(Level::Warning, *text);
         }
         if self.generation.notifies_when_waiting {
@@ -280,12 +280,12 @@ impl Lifecycle {
 
     /// No worker came of a reload: the worker in service goes on.
     pub(super) fn nothing_new_serves<T: Table>(&mut self, step: &mut Step<'_, T>, why: &str) {
-        let why = if why.is_empty() { texts::REFUSED } else { why };
+        let why = if why.is_empty() { messages::REFUSED } else { why };
         self.loaded = Some(false);
-        self.record.untold = None;
-        self.record.fail(step.now.wall, why);
+        self.state.untold = None;
+        self.state.fail(step.now.wall, why);
         self.times.status.was_replaced(step.now);
-        if !self.record.vacant {
+        if !self.state.vacant {
             keep_in_service(step.table);
         }
     }
@@ -299,10 +299,10 @@ impl Lifecycle {
         end: &Ending,
     ) {
         let tells_who = self.generation.logs_failed_worker;
-        let text = texts::new_worker_failed(pid, end, tells_who);
+        let text = messages::new_worker_failed(pid, end, tells_who);
         step.log(Level::Warning, text);
         let overdue = self.start_ends().then_some(self.policy.start_timeout).flatten();
-        let why = texts::why_new_worker_failed(pid, end, overdue);
+        let why = messages::why_new_worker_failed(pid, end, overdue);
         let hopeless = self.is_hopeless(step.table);
         if hopeless {
             self.loaded = Some(false);

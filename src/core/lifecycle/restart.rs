@@ -1,9 +1,9 @@
 //! A new worker for one that died, where the operator wants that.
 //!
 //! It comes by a reload, as a worker has no other way into the process. How
-//! many there were in a row is part of the [`Record`], which outlives the exec.
+//! many there were in a row is part of the [`HandoverState`], which outlives the exec.
 //!
-//! [`Record`]: crate::core::record::Record
+//! [`HandoverState`]: crate::core::exec::handover_state::HandoverState
 
 use super::*;
 use crate::core::generation::LeavingRule;
@@ -27,13 +27,13 @@ impl Lifecycle {
             return false;
         }
         if step.now.wall.saturating_sub(i64::from(process.timestamp)) >= STABLE {
-            self.record.restarts = 0;
+            self.state.restarts = 0;
         }
-        self.record.status = end.code;
-        self.record.vacant = true;
+        self.state.status = end.code;
+        self.state.vacant = true;
         // One that starts already takes its place.
         if step.table.starting().is_some() {
-            self.record.restarts = self.record.restarts.max(1);
+            self.state.restarts = self.state.restarts.max(1);
             return true;
         }
         self.plan_restart(step)
@@ -47,7 +47,7 @@ impl Lifecycle {
             keep_in_service(table);
         }
         let reloads = table.master().map_or(0, |row| table.load(row).reloads);
-        self.start = match (self.record.vacant, reloads) {
+        self.start = match (self.state.vacant, reloads) {
             (true, _) => Start::Restart,
             (false, 0) => Start::First,
             (false, _) => Start::Reload,
@@ -63,19 +63,19 @@ impl Lifecycle {
 
     /// Whether children being gone is no reason to leave.
     pub(super) fn awaits_restart(&self) -> bool {
-        !self.leaving && self.policy.restart.is_some() && self.record.restarts > 0
+        !self.leaving && self.policy.restart.is_some() && self.state.restarts > 0
     }
 
     /// The next one of the row, after its pause. `false`: these were enough.
     fn plan_restart<T: Table>(&mut self, step: &mut Step<'_, T>) -> bool {
         let limit = self.policy.restart.unwrap_or(0);
-        if self.record.restarts >= limit {
-            step.log(Level::Alert, texts::restarts_exhausted(limit));
+        if self.state.restarts >= limit {
+            step.log(Level::Alert, messages::restarts_exhausted(limit));
             return false;
         }
-        let pause = pause(self.record.restarts);
-        self.record.restarts = self.record.restarts.saturating_add(1);
-        let text = texts::restarting(self.record.restarts, limit, pause);
+        let pause = pause(self.state.restarts);
+        self.state.restarts = self.state.restarts.saturating_add(1);
+        let text = messages::restarting(self.state.restarts, limit, pause);
         step.log(Level::Warning, text);
         self.times.restart =
             Some(step.now.monotonic_usec.saturating_add(pause.saturating_mul(SECOND)));
@@ -87,7 +87,7 @@ impl Lifecycle {
             return;
         }
         // With nbproc others may serve beside the dead one.
-        let others = self.generation.relative_pids && self.record.vacant;
+        let others = self.generation.relative_pids && self.state.vacant;
         if time::in_service(step.table).is_some() && !others {
             self.times.restart = None;
             return;
@@ -109,10 +109,10 @@ impl Lifecycle {
 
     /// The service ends as it does without restarts.
     fn give_up<T: Table>(&mut self, step: &mut Step<'_, T>) {
-        self.record.restarts = 0;
-        self.exit_code = Some(self.record.status);
+        self.state.restarts = 0;
+        self.exit_code = Some(self.state.status);
         self.leaving = true;
-        step.log(Level::Alert, texts::exit_on_failure(self.generation.words));
+        step.log(Level::Alert, messages::exit_on_failure(self.generation.words));
         step.kill_children(Signal::Term);
         if !step.has_children() {
             self.leave_if_alone(step);

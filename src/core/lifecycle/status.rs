@@ -56,8 +56,8 @@ impl Lifecycle {
         let [current, old, starting] = workers(table);
         let _ = write!(text, " Workers: {current} current, {old} old, {starting} starting.");
         let reloads = table.master().map_or(0, |row| table.load(row).reloads);
-        let _ = write!(text, " Reloads: {reloads}, failed: {}", self.record.failed);
-        if let Some(failure) = &self.record.last_failure {
+        let _ = write!(text, " Reloads: {reloads}, failed: {}", self.state.failed);
+        if let Some(failure) = &self.state.last_failure {
             let _ = write!(text, " (last {}: {})", date(failure.when), failure.why);
         }
         text.push('.');
@@ -72,12 +72,12 @@ impl Lifecycle {
             return "Leaving.".into();
         }
         if let Some((pid, usec)) = self.times.watch.frozen_for(now.monotonic_usec) {
-            return texts::status_frozen(pid, usec);
+            return messages::status_frozen(pid, usec);
         }
         match (time::in_service(table), self.policy.restart) {
             (Some(_), _) => "Ready.".into(),
-            (None, Some(limit)) if self.record.restarts > 0 => {
-                texts::status_restarting(self.record.restarts, limit)
+            (None, Some(limit)) if self.state.restarts > 0 => {
+                messages::status_restarting(self.state.restarts, limit)
             }
             (None, _) => "Starting.".into(),
         }

@@ -109,7 +109,7 @@ impl Lifecycle {
         self.times.overdue = true;
         let starting = step.table.starting().and_then(|row| Pid::new(step.table.load(row).pid));
         if let Some(pid) = starting {
-            let text = texts::start_overdue(pid, timeout);
+            let text = messages::start_overdue(pid, timeout);
             step.log(Level::Alert, text);
             step.kill(pid, Signal::Kill);
         }

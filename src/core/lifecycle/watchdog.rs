@@ -53,7 +53,8 @@ impl Lifecycle {
         let Some(was) = same else {
             if let Some((pid, usec)) = watch.frozen_for(time) {
                 let moves = sign.is_some_and(|is| is.pid == pid);
-                let text = if moves { texts::thawed(pid, usec) } else { texts::replaced(pid) };
+                let text =
+                    if moves { messages::thawed(pid, usec) } else { messages::replaced(pid) };
                 step.log(Level::Warning, text);
             }
             watch.seen = sign;
@@ -66,7 +67,7 @@ impl Lifecycle {
             step.notify(Notice::Watchdog);
         } else if !watch.frozen {
             watch.frozen = true;
-            let text = texts::frozen(was.pid, still, interval);
+            let text = messages::frozen(was.pid, still, interval);
             step.log(Level::Alert, text);
         }
     }

@@ -1,19 +1,18 @@
 //! Forking workers and programs.
 
 use super::{Host, Master, variables};
+use crate::core::exec;
 use crate::core::lifecycle::{Event, Gone, Hardness, Load};
+use crate::core::messages::{self, Level};
 use crate::core::process::{Pid, Process, options};
 use crate::core::programs::{self, Decision};
-use crate::core::reexec;
 use crate::core::signal::Signal;
-use crate::core::table::{OutOfMemory, Table};
-use crate::core::texts::{self, Level};
-use crate::sys::exec::c_strings;
+use crate::core::table::Table;
+use crate::sys::exec::{Child, Image, Prepared, load_guard};
 use crate::sys::fork::{Forked, fork};
 use crate::sys::shared::{Memory, Page, Reserved};
-use crate::sys::signal_safe::Program;
 use crate::sys::worker::Worker;
-use crate::sys::{clock, describe, fd, load_guard, signals, wait};
+use crate::sys::{clock, describe, fd, signals, wait};
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
@@ -55,11 +54,11 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                     process.pid = pid.get();
                     process.timestamp = i32::try_from(clock::now().wall).unwrap_or(i32::MAX);
                     self.table.store(row, process);
-                    self.log(Level::Notice, &texts::program_forked(&name, pid));
+                    self.log(Level::Notice, &messages::program_forked(&name, pid));
                 }
                 Err(error) => {
                     let why = describe(&error);
-                    self.log(Level::Alert, &texts::program_fork_failed(&name, &why));
+                    self.log(Level::Alert, &messages::program_fork_failed(&name, &why));
                     return Err(error);
                 }
             }
@@ -69,21 +68,19 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     }
 
     fn start_program(&self, program: ProgramToStart) -> io::Result<Pid> {
-        if program.command.is_empty() {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
-        }
-        let environment = c_strings(&reexec::for_programs(&variables::all()))?;
-        let arguments = c_strings(&program.command)?;
-        let program = Program::new(arguments, environment, program.user, program.group);
-        // A program gets what was inherited, and nothing that is the master's.
-        let keep: Vec<RawFd> = self.inherited.still_open().collect();
-        let _marked = fd::close_others_on_exec(&keep);
-        let prepared = program.prepared();
+        let prepared = Prepared::new(Image {
+            places: Vec::new(),
+            arguments: program.command,
+            environment: exec::for_programs(&variables::all()),
+            // A program gets what was inherited, and nothing that is the master's.
+            keep: self.inherited.still_open().collect(),
+        })?;
+        let child = Child { user: program.user, group: program.group, output: None };
         // SAFETY: a master has one thread; the child only becomes the program.
         unsafe {
             fork(|side| match side {
                 Forked::Parent(pid) => pid,
-                Forked::Child => prepared.become_program(),
+                Forked::Child => prepared.become_program(&child),
             })
         }
     }
@@ -116,8 +113,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     /// The row owns `ipc_fd`.
     fn add_worker_row(&mut self, ipc_fd: [RawFd; 2], relative_pid: i32) -> io::Result<()> {
-        let row = self.life.add_worker(&mut self.table, ipc_fd, relative_pid, &self.version);
-        row.map_err(|OutOfMemory| io::ErrorKind::OutOfMemory)?;
+        self.life.add_worker(&mut self.table, ipc_fd, relative_pid, &self.version)?;
         Ok(())
     }
 
@@ -231,7 +227,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                     }
                     // It has its page, and nothing to do with the others.
                     drop(self.memory.take());
-                    for name in reexec::not_for_workers() {
+                    for name in exec::not_for_workers() {
                         variables::remove(name);
                     }
                     then(self, Err(page.map(Reserved::into_page)))

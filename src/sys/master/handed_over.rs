@@ -1,12 +1,12 @@
 //! What the former image handed over.
 
 use super::{Host, Master, own_pid, variables};
+use crate::core::exec::handover_state::{HandoverState, STATE};
+use crate::core::exec::{self, PROCESSES, REEXEC, WAIT_ONLY};
 use crate::core::handover;
+use crate::core::messages::{self, Level};
 use crate::core::process::{Pid, Process, options};
-use crate::core::record::{Record, STATE};
-use crate::core::reexec::{self, PROCESSES, REEXEC, WAIT_ONLY};
-use crate::core::table::{OutOfMemory, PlainTable, Table};
-use crate::core::texts::{self, Level};
+use crate::core::table::{OutOfMemory, Table};
 use crate::sys::shared::Memory;
 use crate::sys::signals::Set;
 use crate::sys::{clock, describe, fd, signals, wait};
@@ -49,7 +49,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             self.former.record = Some(record);
             return;
         }
-        let (record, fresh) = Record::read(&record, &handed_over().unwrap_or_default());
+        let (record, fresh) = HandoverState::read(&record, &handed_over().unwrap_or_default());
         self.former.table = self.take_record(record, fresh);
     }
 
@@ -72,15 +72,11 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// # Errors
     /// The master's row is missing, or out of memory.
     pub fn read_table(&mut self) -> Result<usize, handover::Error> {
-        let whole = self.former.table.take();
-        let part = handed_over();
-        let descriptors = match whole.as_ref().or(part.as_ref()) {
-            Some(text) => self.read_rows(text)?,
+        let text = self.former.table.take().or_else(handed_over);
+        let descriptors = match text {
+            Some(text) => self.read_rows(&text)?,
             None => 0,
         };
-        if whole.is_some() {
-            self.bring_back(&part.unwrap_or_default())?;
-        }
         variables::remove(PROCESSES);
         if self.former.exists {
             self.drop_foreign();
@@ -95,9 +91,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// # Errors
     /// The system's, or out of memory.
     pub fn write_table(&self) -> io::Result<()> {
-        let text = handover::write(&self.table, self.generation());
-        let text = text.map_err(|OutOfMemory| io::ErrorKind::OutOfMemory)?;
-        variables::set(PROCESSES, &text)
+        variables::set(PROCESSES, &handover::write(&self.table, self.generation())?)
     }
 
     /// The former image's process table, before it is read; `None` at a first start.
@@ -117,14 +111,14 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     /// Takes what the former image knew. The process table, where it was too long
     /// for the environment: gives it.
-    fn take_record(&mut self, record: Record, fresh: bool) -> Option<Vec<u8>> {
-        self.life.record = record;
-        self.boot.first_soft_limit = self.life.record.open_files.take();
+    fn take_record(&mut self, record: HandoverState, fresh: bool) -> Option<Vec<u8>> {
+        self.life.state = record;
+        self.boot.first_soft_limit = self.life.state.open_files.take();
         if let (Some(limit), Some(soft)) = (&mut self.boot.open_files, self.boot.first_soft_limit) {
             limit.soft = soft;
         }
         let mut table = None;
-        if let Some(fd) = self.life.record.table.take() {
+        if let Some(fd) = self.life.state.table.take() {
             self.inherited.forget(&[fd]);
             // SAFETY: only the former image has named it.
             match unsafe { fd::unsealed(fd) } {
@@ -136,7 +130,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 }
             }
         }
-        let Some(fd) = self.life.record.memory.take() else { return table };
+        let Some(fd) = self.life.state.memory.take() else { return table };
         self.inherited.forget(&[fd]);
         // SAFETY: as above.
         match unsafe { Memory::adopt(fd) } {
@@ -181,13 +175,13 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         signals::reset_dispositions();
         signals::block(&Set::over_exec());
         if let Some(text) = self.former.record.take() {
-            let (record, fresh) = Record::read(&text, &reexec::beside_pids(pids));
+            let (record, fresh) = HandoverState::read(&text, &exec::beside_pids(pids));
             self.take_record(record, fresh);
         }
         // What the user gives at a first start are no children.
         let pids = if self.former.exists { pids } else { &[] };
         // Nobody says how many if it was one of HAProxy's own.
-        let serving = self.life.record.serving.take().unwrap_or(1);
+        let serving = self.life.state.serving.take().unwrap_or(1);
         let first = usize::try_from(serving).unwrap_or(usize::MAX);
         let options = options::WORKER | options::LEAVING;
         for (at, pid) in pids.iter().enumerate() {
@@ -220,16 +214,16 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             // SAFETY: it was the row's, and nobody uses it.
             unsafe { fd::close_raw(fd) };
         }
-        for (fd, inode) in self.life.record.lost(&self.table) {
+        for (fd, inode) in self.life.state.lost(&self.table) {
             self.inherited.close_lost(fd, inode);
         }
-        self.life.record.pair = None;
+        self.life.state.pair = None;
     }
 
     /// What a former image of another generation left for its like goes.
     fn drop_foreign(&mut self) {
-        for name in reexec::foreign(self.generation()) {
-            if name == reexec::START_LOG {
+        for name in exec::foreign(self.generation()) {
+            if name == exec::START_LOG {
                 let number = std::env::var(name).ok().and_then(|fd| fd.parse().ok());
                 if let Some(fd) = number {
                     self.inherited.close_left_file(fd);
@@ -267,24 +261,6 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         }
     }
 
-    /// Brings back the descriptors of rows that aren't in `part` of the table, which were out
-    /// of the way of an image that would have had no more than that.
-    ///
-    /// # Errors
-    /// Out of memory.
-    fn bring_back(&mut self, part: &[u8]) -> Result<(), OutOfMemory> {
-        let mut in_place = PlainTable::default();
-        handover::read(part, self.generation(), &mut in_place)?;
-        let in_place: HashSet<RawFd> = in_place.rows().flat_map(|(_, p)| p.ipc_fd).collect();
-        self.table.for_each(|process| {
-            for fd in process.ipc_fd.iter_mut().filter(|fd| **fd >= 0 && !in_place.contains(fd)) {
-                // SAFETY: only the row has its number.
-                *fd = unsafe { fd::lower(*fd) };
-            }
-        });
-        Ok(())
-    }
-
     /// Makes the master's row up where it is missing, unless this generation
     /// can't do without.
     ///
@@ -299,15 +275,15 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         // Where the table isn't handed over it never is there.
         if after_reload && self.generation().passes_on_table {
             if !self.generation().makes_up_master {
-                self.log(Level::Alert, texts::MASTER_MISSING);
+                self.log(Level::Alert, messages::MASTER_MISSING);
                 return Err(handover::Error::NoMaster);
             }
-            self.log(Level::Warning, texts::MASTER_MADE_UP);
+            self.log(Level::Warning, messages::MASTER_MADE_UP);
             timestamp = 0;
         }
         let mut reloads = 0;
         if after_reload && !self.generation().passes_on_table {
-            let former = self.life.record.reloads.take().unwrap_or(0);
+            let former = self.life.state.reloads.take().unwrap_or(0);
             reloads = i32::try_from(former).unwrap_or(0).saturating_add(1);
         }
         let process = Process {

@@ -3,25 +3,25 @@
 mod children;
 mod client;
 mod handed_over;
-mod reexec;
+mod next_image;
 mod systemd;
 mod variables;
 
 pub use children::ProgramToStart;
 
+use crate::core::exec::CommandLine;
 use crate::core::figures::Figures;
 use crate::core::generation::Generation;
 use crate::core::lifecycle::{Action, Event, Gone, Hardness, Lifecycle, Load, Refusal};
+use crate::core::messages::{self, Level};
 use crate::core::process::{Pid, Process};
-use crate::core::reexec::CommandLine;
 use crate::core::settings;
 use crate::core::showproc;
 use crate::core::signal::Signal;
 use crate::core::table::Table;
-use crate::core::texts::{self, Level};
 use crate::sys::daemon::{self, Launcher};
+use crate::sys::exec::limits::OpenFiles;
 use crate::sys::fd::Inherited;
-use crate::sys::limits::OpenFiles;
 use crate::sys::shared::Memory;
 use crate::sys::signals::Set;
 use crate::sys::{clock, signals, wait};
@@ -55,7 +55,7 @@ pub trait Host<Row> {
 pub struct Boot {
     /// The command line, stripped.
     pub argv: Vec<Vec<u8>>,
-    /// What `-x` is to name, see `core::reexec::Request`.
+    /// What `-x` is to name, see `core::exec::Request`.
     pub listeners_from: Option<Vec<u8>>,
     /// The environment to hand on; `None`: the one that is there at the time.
     pub environment: Option<Vec<Vec<u8>>>,
@@ -329,7 +329,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         if wait::is_child(pid) {
             return send_signal(pid, signal);
         }
-        self.log(Level::Warning, &texts::stranger(pid, signals::number(signal)));
+        self.log(Level::Warning, &messages::stranger(pid, signals::number(signal)));
     }
 
     /// kill() for the host's own code, which may also mean processes that the user
@@ -341,7 +341,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         let child = Pid::new(number).filter(|_| !self.is_worker);
         if let Some(pid) = child.filter(|pid| !wait::is_child(*pid)) {
             if self.table.find(|p| p.target() == Some(pid)).is_some() {
-                self.log(Level::Warning, &texts::stranger(pid, signal));
+                self.log(Level::Warning, &messages::stranger(pid, signal));
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
         }
@@ -407,7 +407,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     pub fn timeout(&self) -> libc::c_int {
         let now = clock::now().monotonic_usec;
         let due = self.life.deadline().map(|due| due.saturating_sub(now).div_ceil(1_000));
-        let again = (!self.life.record.missed.is_empty()).then_some(TRY_AGAIN);
+        let again = (!self.life.state.missed.is_empty()).then_some(TRY_AGAIN);
         let soonest = [due, again].into_iter().flatten().min();
         soonest.map_or(-1, |ms| libc::c_int::try_from(ms).unwrap_or(libc::c_int::MAX))
     }

@@ -4,10 +4,10 @@ use super::{Host, Master};
 use crate::core::generation::Generation;
 #[cfg(feature = "USE_SYSTEMD")]
 use crate::core::lifecycle::PACE;
+#[cfg(feature = "USE_SYSTEMD")]
+use crate::core::messages::Level;
 use crate::core::notify::Notice;
 use crate::core::table::Table;
-#[cfg(feature = "USE_SYSTEMD")]
-use crate::core::texts::Level;
 
 impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// Tells systemd, if it is there.
@@ -43,7 +43,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             Ok(()) => unsafe { crate::sys::notify::send(message.as_bytes()) },
         };
         if sent.as_ref().is_err_and(crate::sys::notify::Error::nobody_reads) {
-            self.life.record.missed.push(message);
+            self.life.state.missed.push(message);
         }
         sent
     }
@@ -51,7 +51,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// Sends what there was no room for, if there is now.
     #[cfg(feature = "USE_SYSTEMD")]
     pub(super) fn send_missed(&mut self) -> Result<(), crate::sys::notify::Error> {
-        let missed = &mut self.life.record.missed;
+        let missed = &mut self.life.state.missed;
         while let Some(message) = missed.next() {
             // SAFETY: as above.
             match unsafe { crate::sys::notify::send(message.as_bytes()) } {

@@ -1,8 +1,8 @@
 //! Limits of the process: RLIMIT_NOFILE, which a proxy raises and its next image
 //! must get as it was, and what there is for its arguments.
 
-use super::check;
-pub use crate::core::room::OpenFiles;
+pub use crate::core::exec::limits::OpenFiles;
+use crate::sys::check;
 use std::io;
 
 /// The soft limit of the stack; `None`: there is none, or it can't be had.

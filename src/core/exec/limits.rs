@@ -3,7 +3,7 @@
 //! Very many old workers need more than there is. Then as much goes over as fits,
 //! and the next image finds the rest where there is no limit.
 
-use super::lifecycle::ExecKind;
+use crate::core::lifecycle::ExecKind;
 use std::fmt;
 
 /// What the system takes an argument or a variable of so many bytes for.
@@ -92,7 +92,7 @@ impl fmt::Display for TooMany {
 /// them, as far as it may.
 ///
 /// # Errors
-/// It may not far enough for one that is to have a new worker.
+/// The hard limit doesn't allow raising it enough to start a new worker.
 pub fn open_files(first: OpenFiles, kept: u64, kind: ExecKind) -> Result<OpenFiles, TooMany> {
     let OpenFiles { soft, hard } = first;
     if kept <= soft / 2 {
@@ -102,17 +102,6 @@ pub fn open_files(first: OpenFiles, kept: u64, kind: ExecKind) -> Result<OpenFil
         return Err(TooMany { kept, hard });
     }
     Ok(OpenFiles { soft: kept.saturating_add(soft).min(hard), hard })
-}
-
-/// The kernel's list of a process's descriptors is as long as the highest of them, and
-/// each fork copies it.
-const HIGH: u64 = 1 << 16;
-
-/// The lowest number for `count` descriptors that are to be out of the next image's way,
-/// where this one may have `now`. `None`: there is no such place, as `kept` stay open.
-pub fn out_of_the_way(now: OpenFiles, kept: u64, count: u64) -> Option<u64> {
-    let top = now.soft.min(HIGH.max(kept.saturating_mul(4)));
-    top.checked_sub(count).filter(|lowest| *lowest > kept)
 }
 
 #[cfg(test)]
@@ -148,16 +137,6 @@ mod tests {
     #[test]
     fn strings_cost_what_the_system_counts() {
         assert_eq!(total(&[b"ab".to_vec(), Vec::new()]), 2 + 2 * cost(0));
-    }
-
-    #[test]
-    fn out_of_the_way_is_as_high_as_it_may_be() {
-        let place = |soft| out_of_the_way(OpenFiles { soft, hard: u64::MAX }, 1_500, 300);
-        assert_eq!(place(8_192), Some(7_892));
-        assert_eq!(place(1 << 20), Some((1 << 16) - 300));
-        assert_eq!(place(1_801), Some(1_501));
-        assert_eq!(place(1_800), None);
-        assert_eq!(place(200), None);
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! Trying another binary before it is executed in place of this one.
 
-use super::exec::c_strings;
-use super::fd;
-use super::fork::{Forked, fork};
-use super::signal_safe::Program;
-use super::{check, clock, wait};
+use super::prepared::{Child, Image, Prepared};
+use crate::core::exec;
+use crate::core::exec::preflight::{LIMIT, Preflight};
 use crate::core::process::Pid;
-use crate::core::reexec;
 use crate::core::signal::Ending;
-use crate::core::trial::{LIMIT, Trial};
+use crate::sys::fork::{Forked, fork};
+use crate::sys::{check, clock, wait};
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -35,7 +33,7 @@ fn executable(program: &[u8]) -> Option<Metadata> {
     (file.is_file() && file.permissions().mode() & 0o111 != 0).then_some(file)
 }
 
-/// Runs `trial` to its end in a child, which gets `environment` without what is
+/// Runs `preflight` to its end in a child, which gets `environment` without what is
 /// the master's, and only the descriptors of `inherited`.
 ///
 /// # Errors
@@ -43,28 +41,34 @@ fn executable(program: &[u8]) -> Option<Metadata> {
 ///
 /// # Safety
 /// The process has one thread.
-pub unsafe fn run(trial: &Trial, environment: &[Vec<u8>], inherited: &[RawFd]) -> io::Result<()> {
+pub unsafe fn run(
+    preflight: &Preflight,
+    environment: &[Vec<u8>],
+    inherited: &[RawFd],
+) -> io::Result<()> {
     let (from, to) = pipe()?;
-    let environment = reexec::for_programs(environment);
-    let mut program = Program::new(c_strings(&trial.argv)?, c_strings(&environment)?, None, None);
-    program.is_one_of(c_strings(&reexec::programs(&trial.argv, &environment))?);
-    program.writes_to(to.as_raw_fd());
-    let prepared = program.prepared();
-    let marked = fd::close_others_on_exec(inherited);
+    let environment = exec::for_programs(environment);
+    let prepared = Prepared::new(Image {
+        // No shell runs what the kernel can't.
+        places: exec::programs(&preflight.argv, &environment),
+        arguments: preflight.argv.clone(),
+        environment,
+        keep: inherited.to_vec(),
+    })?;
+    let child = Child { output: Some(to.as_raw_fd()), ..Child::default() };
     // SAFETY: by the caller's promise; the child only becomes the program.
     let pid = unsafe {
         fork(|side| match side {
             Forked::Parent(pid) => pid,
-            Forked::Child => prepared.become_program(),
+            Forked::Child => prepared.become_program(&child),
         })
     }?;
-    drop(marked);
     drop(to);
     let until = clock::now().monotonic_usec.saturating_add(LIMIT * 1_000);
     let mut said = Vec::new();
     let end = listen(from, until, &mut said).and_then(|()| wait::until(pid, until));
     let end = ended(pid, end)?;
-    trial.judge(end.as_ref(), &said).map_err(io::Error::other)
+    preflight.judge(end.as_ref(), &said).map_err(io::Error::other)
 }
 
 /// Nobody of a trial is left behind.
@@ -80,7 +84,7 @@ fn ended(pid: Pid, end: io::Result<Option<Ending>>) -> io::Result<Option<Ending>
 /// Reads until nobody writes any more, or the time has come.
 fn listen(from: OwnedFd, until: u64, said: &mut Vec<u8>) -> io::Result<()> {
     let mut from = File::from(from);
-    while super::poll::readable(&from, until)? {
+    while crate::sys::poll::readable(&from, until)? {
         let before = said.len();
         let mut part = [0; 4096];
         let read = from.read(&mut part)?;
@@ -110,8 +114,8 @@ mod tests {
     fn shell(script: &str) -> io::Result<()> {
         let argv = [b"/bin/sh".to_vec()];
         let arguments = [b"-c".to_vec(), script.as_bytes().to_vec()];
-        let trial = Trial::new(Generation::NATIVE, &argv, Some(&arguments)).expect("a trial");
-        let _all = fd::all_descriptors();
+        let trial = Preflight::new(Generation::NATIVE, &argv, Some(&arguments)).expect("a trial");
+        let _all = crate::sys::fd::all_descriptors();
         // SAFETY: the child only executes a shell.
         unsafe { run(&trial, &[b"NOTIFY_SOCKET=/x".to_vec()], &[0, 1, 2]) }
     }
@@ -129,12 +133,12 @@ mod tests {
 
     #[test]
     fn a_shell_is_no_stand_in() {
-        let _all = fd::all_descriptors();
+        let _all = crate::sys::fd::all_descriptors();
         let path = std::env::temp_dir().join(format!("mworker-trial-{}", std::process::id()));
         fs::write(&path, "exit 0\n").expect("a file");
         fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("a mode");
         let argv = [path.as_os_str().as_bytes().to_vec()];
-        let trial = Trial::new(Generation::NATIVE, &argv, Some(&[])).expect("a trial");
+        let trial = Preflight::new(Generation::NATIVE, &argv, Some(&[])).expect("a trial");
         // SAFETY: the child executes nothing.
         let why = unsafe { run(&trial, &[], &[0, 1, 2]) }.expect_err("a text").to_string();
         assert!(why.ends_with("Exec format error"), "{why}");

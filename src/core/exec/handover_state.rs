@@ -3,9 +3,9 @@
 //! One variable of the environment, `key=value` joined by `;`. A master of
 //! HAProxy's own passes it on unread, so it lasts there and back.
 
-use super::lifecycle::Hardness;
-use super::missed::Missed;
-use super::table::Table;
+use super::pending_notifications::PendingNotifications;
+use crate::core::lifecycle::Hardness;
+use crate::core::table::Table;
 
 /// The variable.
 pub const STATE: &str = "MWORKER_STATE";
@@ -24,7 +24,7 @@ pub struct Failure {
 
 /// What is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Record {
+pub struct HandoverState {
     /// Reloads that failed since the first start.
     pub failed: u32,
     /// The last of them.
@@ -38,7 +38,7 @@ pub struct Record {
     /// The descriptor of the memory that is shared with workers.
     pub memory: Option<i32>,
     /// What systemd is still to be told.
-    pub missed: Missed,
+    pub missed: PendingNotifications,
     /// The descriptor of the whole process table, where it is too long for a
     /// variable.
     pub table: Option<i32>,
@@ -58,7 +58,7 @@ pub struct Record {
     pub pair: Option<[(i32, u64); 2]>,
 }
 
-impl Record {
+impl HandoverState {
     /// The descriptors of [`Self::pair`], with their inodes, that are not in `table` any more.
     pub fn lost<T: Table>(&self, table: &T) -> Vec<(i32, u64)> {
         let known = |fd: i32| table.rows().any(|(_, p)| p.ipc_fd.contains(&fd));
@@ -125,7 +125,7 @@ impl Record {
         let (mut record, of) = Self::parse(text);
         let fresh = of == Some(mark(beside));
         if !fresh {
-            record.missed = Missed::default();
+            record.missed = PendingNotifications::default();
             record.restarts = 0;
             record.vacant = false;
             record.untold = None;
@@ -160,7 +160,7 @@ impl Record {
                     record.memory = value.parse().ok().filter(|fd| *fd > 2);
                 }
                 Some(("pair", value)) => record.pair = pair_of(value),
-                Some(("missed", value)) => record.missed = Missed::read(value),
+                Some(("missed", value)) => record.missed = PendingNotifications::read(value),
                 Some(("when", value)) => when = value.parse().ok(),
                 _ => {}
             }
@@ -203,8 +203,8 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        let back = |record: &Record| Record::read(&record.write(b"|row"), b"|row");
-        let mut record = Record { restarts: 2, status: 139, ..Record::default() };
+        let back = |record: &HandoverState| HandoverState::read(&record.write(b"|row"), b"|row");
+        let mut record = HandoverState { restarts: 2, status: 139, ..HandoverState::default() };
         assert_eq!(back(&record), (record.clone(), true));
         record.memory = Some(7);
         record.table = Some(8);
@@ -227,10 +227,11 @@ mod tests {
 
     #[test]
     fn another_master_was_in_between() {
-        let mut record = Record { failed: 3, restarts: 2, memory: Some(7), ..Record::default() };
+        let mut record =
+            HandoverState { failed: 3, restarts: 2, memory: Some(7), ..HandoverState::default() };
         record.missed.push("RELOADING=1".into());
-        let (read, fresh) = Record::read(&record.write(b"|ours"), b"|theirs");
-        assert_eq!(read, Record { failed: 3, memory: Some(7), ..Record::default() });
+        let (read, fresh) = HandoverState::read(&record.write(b"|ours"), b"|theirs");
+        assert_eq!(read, HandoverState { failed: 3, memory: Some(7), ..HandoverState::default() });
         assert!(!fresh);
     }
 
@@ -239,12 +240,13 @@ mod tests {
         let mut table = PlainTable::default();
         let mut process = Process { pid: 1, ipc_fd: [5, -1], ..Process::default() };
         let row = table.append(process, b"", b"").expect("memory");
-        let record = Record { pair: Some([(5, 1234), (6, 1235)]), ..Record::default() };
+        let record =
+            HandoverState { pair: Some([(5, 1234), (6, 1235)]), ..HandoverState::default() };
         assert_eq!(record.lost(&table), [(6, 1235)]);
         process.ipc_fd[1] = 6;
         table.store(row, process);
         assert_eq!(record.lost(&table), []);
-        assert_eq!(Record::default().lost(&table), []);
+        assert_eq!(HandoverState::default().lost(&table), []);
     }
 
     #[test]
@@ -260,7 +262,7 @@ mod tests {
             "why=never",
             "when=1;what=2",
         ] {
-            assert_eq!(Record::read(text, b""), (Record::default(), false), "{text}");
+            assert_eq!(HandoverState::read(text, b""), (HandoverState::default(), false), "{text}");
         }
     }
 }

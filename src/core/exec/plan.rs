@@ -3,110 +3,20 @@
 //! Pure functions of the table and of what the process was started with, so
 //! that nothing has to be undone when the exec fails.
 
-use super::generation::Generation;
-use super::handover;
-use super::lifecycle::{ExecKind, Hardness, keep_in_service};
-use super::notify;
-use super::process::{Pid, Process};
-use super::record::{Record, STATE};
-use super::room;
-use super::table::{OutOfMemory, PlainTable, Table};
-use super::texts;
-use std::collections::HashMap;
-
-/// Says that a master was here before.
-pub const REEXEC: &str = "HAPROXY_MWORKER_REEXEC";
-/// The process table.
-pub const PROCESSES: &str = "HAPROXY_PROCESSES";
-/// Says that the next image only waits.
-pub const WAIT_ONLY: &str = "HAPROXY_MWORKER_WAIT_ONLY";
-const LOAD_SUCCESS: &str = "HAPROXY_LOAD_SUCCESS";
-/// The descriptor of the log of HAProxy's start, an unlinked file. HAProxy's own code writes and
-/// reads it.
-pub const START_LOG: &str = "HAPROXY_STARTUPLOGS_FD";
-
-/// What only masters tell each other.
-const INTERNAL: [&str; 5] = [REEXEC, PROCESSES, WAIT_ONLY, LOAD_SUCCESS, STATE];
-
-/// What workers don't see: what only masters tell each other, and what systemd
-/// tells masters.
-pub fn not_for_workers() -> impl Iterator<Item = &'static str> + Clone {
-    INTERNAL.into_iter().chain(notify::FOR_MASTERS)
-}
-
-/// What programs don't see, nor whoever else is neither master nor worker.
-pub fn not_for_programs() -> impl Iterator<Item = &'static str> + Clone {
-    not_for_workers().chain([START_LOG])
-}
-
-/// `environment`, each `NAME=value`, as programs see it.
-pub fn for_programs(environment: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    without(environment, not_for_programs())
-}
+use super::handover_state::{HandoverState, STATE};
+use super::limits;
+use super::variables::{INTERNAL, LOAD_SUCCESS, PROCESSES, REEXEC, WAIT_ONLY, foreign, without};
+use crate::core::generation::Generation;
+use crate::core::handover;
+use crate::core::lifecycle::{ExecKind, Hardness, keep_in_service};
+use crate::core::messages;
+use crate::core::process::Pid;
+use crate::core::table::{OutOfMemory, PlainTable, Table};
 
 /// Where a new worker need not ask for listeners.
 pub const NO_LISTENERS: &[u8] = b"/dev/null";
 /// There is nobody to ask for listeners: this only ends a list of PIDs.
 const NOBODY: &[u8] = b"";
-
-/// Variables that a former image of another generation may have left, and that nobody of this
-/// one ever reads or takes away.
-pub fn foreign(generation: Generation) -> impl Iterator<Item = &'static str> + Clone {
-    [
-        (WAIT_ONLY, generation.ready_handshake),
-        (LOAD_SUCCESS, !generation.passes_on_load_status),
-        (START_LOG, !generation.passes_on_load_status),
-    ]
-    .into_iter()
-    .filter_map(|(name, foreign)| foreign.then_some(name))
-}
-
-/// A command line without what a former master put into it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CommandLine {
-    /// The arguments, the program's name first.
-    pub argv: Vec<Vec<u8>>,
-    /// The PIDs after `-sf` or `-st`.
-    pub old_pids: Vec<i32>,
-    /// `-st`: those PIDs are to leave at once.
-    pub hard: bool,
-    /// The argument of `-x`: where listeners may be asked for.
-    pub listeners_from: Option<Vec<u8>>,
-}
-
-impl CommandLine {
-    /// Takes `-sf`, `-st` and `-x` with their arguments out of `argv`, up to a
-    /// `--`. What isn't a PID among the PIDs is left out.
-    pub fn parse<'a>(argv: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut line = Self::default();
-        let mut args = argv.into_iter().peekable();
-        line.argv.extend(args.next().map(<[u8]>::to_vec));
-        while let Some(arg) = args.next() {
-            match arg {
-                b"--" => {
-                    line.argv.push(arg.to_vec());
-                    line.argv.extend(args.by_ref().map(<[u8]>::to_vec));
-                }
-                b"-sf" | b"-st" => {
-                    line.hard = arg == b"-st";
-                    while let Some(pid) = args.next_if(|a| !a.starts_with(b"-")) {
-                        line.old_pids.extend(pid_of(pid));
-                    }
-                }
-                b"-x" => {
-                    let from = args.next().filter(|from| !from.is_empty());
-                    line.listeners_from = from.map(<[u8]>::to_vec);
-                }
-                _ => line.argv.push(arg.to_vec()),
-            }
-        }
-        line
-    }
-}
-
-fn pid_of(text: &[u8]) -> Option<i32> {
-    std::str::from_utf8(text).ok()?.parse().ok().filter(|pid| *pid > 0)
-}
 
 /// What the plan is made from, besides the table.
 #[derive(Clone, Copy, Debug)]
@@ -125,10 +35,10 @@ pub struct Request<'a> {
     /// The whole table, as [`handover::write`] makes it; empty where it isn't
     /// handed over.
     pub processes: &'a [u8],
-    /// What arguments and environment may take together, see [`room::arguments`].
+    /// What arguments and environment may take together, see [`limits::arguments`].
     pub room: usize,
     /// What else goes to the next image.
-    pub record: &'a Record,
+    pub state: &'a HandoverState,
 }
 
 /// Everything that the exec takes.
@@ -142,108 +52,82 @@ pub struct Plan {
     pub environment: Vec<Vec<u8>>,
     /// Descriptors of the table, which have to stay open.
     pub keep: Vec<i32>,
-    /// The environment hasn't room for the whole table, which has to go over in
-    /// another way, besides. Descriptors of the rows that it lacks.
-    pub left_out: Option<Vec<i32>>,
 }
 
-/// Plans the next exec.
+/// Plans the next exec. A table that is too long for the environment is given to `whole`, which
+/// returns the descriptor by which the next image gets it. The environment has the newest rows
+/// then.
 ///
 /// # Errors
-/// Out of memory.
-pub fn plan<T: Table>(
+/// Out of memory, or that of `whole`.
+pub fn plan<T: Table, E: From<OutOfMemory>>(
     table: &T,
     generation: Generation,
     request: &Request<'_>,
-) -> Result<Plan, OutOfMemory> {
-    let (longest, for_pids) = shares(table, generation, request);
-    let all = pids_to_tell(table, generation, request.kind);
-    let count = all.len();
-    let pids = room::youngest(all.into_iter(), for_pids);
-    let mut record = request.record.clone();
-    record.untold = match request.kind {
-        // The next image has the whole table, and tells them all.
+    whole: impl FnOnce(&[u8]) -> Result<i32, E>,
+) -> Result<Plan, E> {
+    let named = pids_to_name(table, generation, request.kind);
+    let (for_table, for_pids) = shares(request, &named);
+    let count = named.len();
+    let pids = limits::youngest(named.into_iter(), for_pids);
+    let mut state = request.state.clone();
+    state.untold = match request.kind {
+        // The next image has the whole table, and signals them all.
         ExecKind::Reload(hardness) if pids.len() < count => Some(hardness),
         _ => None,
     };
-    let newest;
-    let mut left_out = None;
+    let short;
     let mut processes = request.processes;
-    let beside;
     if !generation.passes_on_table {
         let serving = table.rows().filter(|(_, p)| p.is_in_service()).count();
-        record.serving = u32::try_from(serving).ok();
+        state.serving = u32::try_from(serving).ok();
         let master = table.master().map(|row| table.load(row).reloads);
-        record.reloads = master.and_then(|count| u32::try_from(count).ok());
-        beside = pids.join(&b' ');
-        processes = &beside;
-    } else if processes.len() > longest {
-        newest = handover::newest(table, processes, longest)?;
-        let rows = newest.left_out.iter().map(|row| table.load(*row));
-        left_out = Some(descriptors_of(rows, generation));
-        processes = &newest.text;
+        state.reloads = master.and_then(|count| u32::try_from(count).ok());
+        short = pids.join(&b' ');
+        processes = &short;
+    } else if processes.len() > for_table {
+        state.table = Some(whole(processes)?);
+        short = handover::newest(table, processes, for_table)?;
+        processes = &short;
     }
     Ok(Plan {
         programs: programs(request.argv, request.environment),
         argv: next_argv(table, generation, request, pids),
-        environment: next_environment(generation, request, &record, processes),
+        environment: next_environment(generation, request, &state, processes),
         keep: descriptors(table, generation),
-        left_out,
     })
 }
 
 /// Descriptors of the table, which have to stay open.
 pub fn descriptors<T: Table>(table: &T, generation: Generation) -> Vec<i32> {
-    descriptors_of(table.rows().map(|(_, p)| p), generation)
-}
-
-fn descriptors_of(rows: impl Iterator<Item = Process>, generation: Generation) -> Vec<i32> {
     let ends = if generation.passes_on_both_ends { 2 } else { 1 };
-    rows.filter(|p| p.pid > 0)
-        .flat_map(|p| p.ipc_fd.into_iter().take(ends))
-        .filter(|fd| *fd >= 0)
-        .collect()
+    let forked = table.rows().filter(|(_, p)| p.pid > 0);
+    let ends = forked.flat_map(|(_, p)| p.ipc_fd.into_iter().take(ends));
+    ends.filter(|fd| *fd >= 0).collect()
 }
 
-/// The table with other descriptors: of each pair the second for the first.
-///
-/// # Errors
-/// Out of memory.
-pub fn with_descriptors<T: Table>(
-    table: &T,
-    moved: &[(i32, i32)],
-) -> Result<PlainTable, OutOfMemory> {
-    let mut copy = PlainTable::default();
-    let moved: HashMap<i32, i32> = moved.iter().copied().collect();
-    for (row, mut process) in table.rows() {
-        for fd in &mut process.ipc_fd {
-            *fd = moved.get(fd).copied().unwrap_or(*fd);
-        }
-        copy.append(process, table.id(row), table.version(row))?;
-    }
-    Ok(copy)
-}
-
-/// What a record may be longer by, once all of it is known.
-const MARGIN: usize = 64;
+/// What masters add to arguments and environment takes less, without the hand-over state, the
+/// PIDs and the table.
+const ADDED: usize = 512;
 
 /// How many bytes the table may be long, and what the PIDs may cost.
-fn shares<T: Table>(table: &T, generation: Generation, request: &Request<'_>) -> (usize, usize) {
-    let pids = pids_to_tell(table, generation, request.kind);
-    let others = room::total(&next_argv(table, generation, request, Vec::new()))
-        .saturating_add(room::total(&next_environment(generation, request, request.record, b"")))
-        .saturating_add(MARGIN);
-    room::share(
+fn shares(request: &Request<'_>, named: &[(i32, usize, Vec<u8>)]) -> (usize, usize) {
+    let others = limits::total(request.argv)
+        .saturating_add(limits::total(request.environment))
+        .saturating_add(request.listeners_from.map_or(0, <[u8]>::len))
+        .saturating_add(request.state.write(b"").len())
+        .saturating_add(ADDED);
+    limits::share(
         request.room.saturating_sub(others),
         request.processes.len().min(handover::LONGEST),
-        pids.iter().fold(0, |sum: usize, (_, cost, _)| sum.saturating_add(*cost)),
+        named.iter().fold(0, |sum: usize, (_, cost, _)| sum.saturating_add(*cost)),
     )
 }
 
 /// The arguments that name who is to leave, with the age of each and its cost.
 /// Where they are all that the next image is told, those in service come first, as
 /// HAProxy 1.8 has it.
-fn pids_to_tell<T: Table>(
+fn pids_to_name<T: Table>(
     table: &T,
     generation: Generation,
     kind: ExecKind,
@@ -262,18 +146,18 @@ fn pids_to_tell<T: Table>(
         .into_iter()
         .map(|(age, pid, _)| (age, pid))
         .map(|(age, pid)| (age, pid.to_string().into_bytes()))
-        .map(|(age, text)| (age, room::cost(text.len()), text))
+        .map(|(age, text)| (age, limits::cost(text.len()), text))
         .collect()
 }
 
-/// Who waits has a table that names everybody.
+/// In wait mode the process table lists every worker, so `-sf` isn't needed.
 fn names_nobody(generation: Generation, kind: ExecKind) -> bool {
     kind == ExecKind::Wait && generation.passes_on_table
 }
 
 /// What a load that takes longer than `timeout` microseconds ends with, planned
 /// before, as nothing can be planned then: the process table `text` of the
-/// former image, and its `record`, of a reload that has failed. `now` is in
+/// former image, and its `state`, of a reload that has failed. `now` is in
 /// seconds since 1970. `None` where this generation's masters don't load and wait
 /// in images of their own.
 ///
@@ -281,11 +165,11 @@ fn names_nobody(generation: Generation, kind: ExecKind) -> bool {
 /// Out of memory.
 pub fn overdue_load(
     text: &[u8],
-    record: &Record,
+    state: &HandoverState,
     generation: Generation,
     timeout: u64,
     now: i64,
-) -> Result<Option<(PlainTable, Record)>, OutOfMemory> {
+) -> Result<Option<(PlainTable, HandoverState)>, OutOfMemory> {
     if generation.ready_handshake {
         return Ok(None);
     }
@@ -299,10 +183,16 @@ pub fn overdue_load(
         }
     });
     keep_in_service(&mut table);
-    let mut record = record.clone();
+    let mut state = state.clone();
     let end = now.saturating_add(i64::try_from(timeout / 1_000_000).unwrap_or(i64::MAX));
-    record.fail(end, &texts::why_load_overdue(timeout));
-    Ok(Some((table, record)))
+    state.fail(end, &messages::why_load_overdue(timeout));
+    Ok(Some((table, state)))
+}
+
+/// What the hand-over state stands beside where PIDs are all that is handed over.
+pub fn beside_pids(pids: &[i32]) -> Vec<u8> {
+    let texts: Vec<Vec<u8>> = pids.iter().map(|pid| pid.to_string().into_bytes()).collect();
+    texts.join(&b' ')
 }
 
 /// Where programs are looked for without a PATH.
@@ -381,7 +271,7 @@ fn current_worker_fd<T: Table>(table: &T) -> Option<i32> {
 fn next_environment(
     generation: Generation,
     request: &Request<'_>,
-    record: &Record,
+    state: &HandoverState,
     processes: &[u8],
 ) -> Vec<Vec<u8>> {
     let given = INTERNAL.into_iter().chain(foreign(generation));
@@ -396,35 +286,18 @@ fn next_environment(
             set(LOAD_SUCCESS, if success { b"1" } else { b"0" });
         }
     }
-    set(STATE, record.write(processes).as_bytes());
+    set(STATE, state.write(processes).as_bytes());
     if generation.passes_on_table {
         set(PROCESSES, processes);
     }
     environment
 }
 
-/// What the record stands beside where PIDs are all that is handed over.
-pub fn beside_pids(pids: &[i32]) -> Vec<u8> {
-    let texts: Vec<Vec<u8>> = pids.iter().map(|pid| pid.to_string().into_bytes()).collect();
-    texts.join(&b' ')
-}
-
-/// The name of a `NAME=value`.
-fn name_of(variable: &[u8]) -> &[u8] {
-    variable.split(|b| *b == b'=').next().unwrap_or_default()
-}
-
-fn without(
-    environment: &[Vec<u8>],
-    names: impl Iterator<Item = &'static str> + Clone,
-) -> Vec<Vec<u8>> {
-    let kept = |v: &&Vec<u8>| !names.clone().any(|name| name.as_bytes() == name_of(v));
-    environment.iter().filter(kept).cloned().collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::variables::{START_LOG, name_of};
     use super::*;
+    use crate::core::process::Process;
     use crate::core::process::options;
 
     const V3_0: Generation = Generation::haproxy(3, 0);
@@ -458,9 +331,19 @@ mod tests {
             load_status: Some(false),
             processes: &handover::write(&table, V3_0).expect("memory"),
             room: ROOM,
-            record: &Record::default(),
+            state: &HandoverState::default(),
         };
-        plan(&table, V3_0, &request).expect("memory")
+        planned_by(&table, V3_0, &request)
+    }
+
+    /// 77 is the descriptor of a table that is too long.
+    fn planned_by(table: &PlainTable, generation: Generation, request: &Request<'_>) -> Plan {
+        plan(table, generation, request, |_| Ok::<_, OutOfMemory>(77)).expect("memory")
+    }
+
+    fn state_of(plan: &Plan) -> String {
+        let state = plan.environment.iter().find(|v| v.starts_with(b"MWORKER_STATE="));
+        String::from_utf8(state.cloned().unwrap_or_default()).expect("text")
     }
 
     fn waiting(table: &PlainTable, generation: Generation, processes: &[u8]) -> Plan {
@@ -472,9 +355,9 @@ mod tests {
             load_status: None,
             processes,
             room: ROOM,
-            record: &Record::default(),
+            state: &HandoverState::default(),
         };
-        plan(table, generation, &request).expect("memory")
+        planned_by(table, generation, &request)
     }
 
     #[test]
@@ -502,9 +385,9 @@ mod tests {
             load_status: None,
             processes: b"|",
             room: ROOM,
-            record: &Record::default(),
+            state: &HandoverState::default(),
         };
-        let plan = plan(&table, Generation::haproxy(3, 3), &request).expect("memory");
+        let plan = planned_by(&table, Generation::haproxy(3, 3), &request);
         assert_eq!(plan.argv.get(..5), Some(&*strings(&["p", "-sf", "20", "21", "30"])));
     }
 
@@ -518,11 +401,11 @@ mod tests {
             load_status: None,
             processes: b"",
             room: ROOM,
-            record: &Record::default(),
+            state: &HandoverState::default(),
         };
         let argv = |kind, (major, minor)| {
             let request = Request { kind, ..request };
-            plan(&table(), Generation::haproxy(major, minor), &request).expect("memory").argv
+            planned_by(&table(), Generation::haproxy(major, minor), &request).argv
         };
         let soft = ExecKind::Reload(Hardness::Soft);
         let with_pids = |x: &str| strings(&["p", "-sf", "20", "21", "-x", x, "-W"]);
@@ -542,9 +425,12 @@ mod tests {
         let state = plan.environment.last().map(|v| String::from_utf8_lossy(v).into_owned());
         let state = state.expect("a record");
         let (_, state) = state.split_once('=').expect("a value");
-        let (record, fresh) = Record::read(state, &beside_pids(&[21, 20]));
+        let (record, fresh) = HandoverState::read(state, &beside_pids(&[21, 20]));
         assert_eq!((record.serving, fresh), (Some(1), true));
-        assert!(!Record::read(state, &beside_pids(&[21])).1, "one of HAProxy's own was between");
+        assert!(
+            !HandoverState::read(state, &beside_pids(&[21])).1,
+            "one of HAProxy's own was between"
+        );
     }
 
     #[test]
@@ -562,7 +448,7 @@ mod tests {
         );
         let last = plan.environment.last().map(|v| String::from_utf8_lossy(v).into_owned());
         assert!(last.is_some_and(|v| v.starts_with("HAPROXY_PROCESSES=|") && v.ends_with(row)));
-        assert_eq!(plan.left_out, None);
+        assert!(!state_of(&plan).contains(";table="));
         assert_eq!(plan.keep, [8, 9, 10], "a row that was never forked has nothing to keep");
     }
 
@@ -577,18 +463,10 @@ mod tests {
         let whole = handover::write(&table, V3_0).expect("memory");
         assert!(whole.len() > handover::LONGEST);
         let plan = waiting(&table, V3_0, &whole);
-        let left_out = plan.left_out.unwrap_or_default();
+        assert!(state_of(&plan).contains(";table=77"));
         let last = String::from_utf8(plan.environment.last().cloned().unwrap_or_default());
         let last = last.expect("text");
-        assert!(left_out.len() > 200 && !left_out.contains(&1_000));
-        assert!(left_out.iter().all(|fd| !last.contains(&format!(";fd={fd};"))));
-
-        let moved: Vec<(i32, i32)> =
-            left_out.iter().map(|fd| (*fd, fd.saturating_add(5_000))).collect();
-        let copy = with_descriptors(&table, &moved).expect("memory");
-        let again = waiting(&copy, V3_0, &handover::write(&copy, V3_0).expect("memory"));
-        assert!(again.left_out.is_some_and(|fds| fds.iter().all(|fd| *fd > 5_000)));
-        assert_eq!(again.environment.last().cloned(), Some(last.into_bytes()));
+        assert!(last.contains("pid=1;") && last.contains("pid=21;") && !last.contains("pid=1999;"));
         let longest = plan.environment.iter().map(Vec::len).max();
         assert!(longest.is_some_and(|l| l < 128 * 1024 && l > handover::LONGEST - 200));
     }
@@ -611,18 +489,17 @@ mod tests {
                 load_status: None,
                 processes: &whole,
                 room,
-                record: &Record::default(),
+                state: &HandoverState::default(),
             };
-            let plan = plan(&table, V3_0, &request).expect("memory");
-            let used = room::total(&plan.argv).saturating_add(room::total(&plan.environment));
+            let plan = planned_by(&table, V3_0, &request);
+            let used = limits::total(&plan.argv).saturating_add(limits::total(&plan.environment));
             assert!(used <= room, "{used} of {room}");
             let told = plan.argv.iter().filter(|arg| arg.first().is_some_and(u8::is_ascii_digit));
             let told: Vec<Vec<u8>> = told.cloned().collect();
-            let state = plan.environment.iter().find(|v| v.starts_with(b"MWORKER_STATE=")).cloned();
-            let state = String::from_utf8(state.unwrap_or_default()).expect("text");
+            let state = state_of(&plan);
             let rows = plan.environment.iter().find(|v| v.starts_with(b"HAPROXY_PROCESSES="));
             let longest = rows.map(|v| v.len().saturating_sub(PROCESSES.len())).unwrap_or_default();
-            assert_eq!(plan.left_out.is_some(), longest < whole.len());
+            assert_eq!(state.contains(";table=77"), longest < whole.len());
             (told, state.contains(";untold="), longest)
         };
         let soft = ExecKind::Reload(Hardness::Soft);
@@ -639,13 +516,6 @@ mod tests {
     }
 
     #[test]
-    fn programs_see_nothing_of_masters() {
-        let environment = strings(&["A=1", "HAPROXY_PROCESSES=|", "NOTIFY_SOCKET=/n"]);
-        let environment = [environment, strings(&["HAPROXY_STARTUPLOGS_FD=4", "B=2"])].concat();
-        assert_eq!(for_programs(&environment), strings(&["A=1", "B=2"]));
-    }
-
-    #[test]
     fn what_another_generation_left_goes() {
         let left = ["HAPROXY_LOAD_SUCCESS=1", "HAPROXY_STARTUPLOGS_FD=7", "HAPROXY_MWORKER=1"];
         let environment = |generation| {
@@ -657,9 +527,9 @@ mod tests {
                 load_status: None,
                 processes: b"|",
                 room: ROOM,
-                record: &Record::default(),
+                state: &HandoverState::default(),
             };
-            let plan = plan(&table(), generation, &request).expect("memory");
+            let plan = planned_by(&table(), generation, &request);
             let names = plan.environment.iter().map(|v| name_of(v).to_vec());
             names.take_while(|name| name != STATE.as_bytes()).collect::<Vec<_>>()
         };
@@ -692,16 +562,5 @@ mod tests {
         assert_eq!(found("p", &[]), strings(&["/bin/p", "/usr/bin/p"]));
         assert_eq!(found("", &[]), strings(&[""]));
         assert_eq!(programs(&[], &[]), strings(&[""]));
-    }
-
-    #[test]
-    fn what_a_former_master_added_is_taken_out() {
-        let argv = ["p", "-sf", "3", "x", "0", "-x", "sockpair@4", "-W", "--", "-sf", "9"];
-        let line = CommandLine::parse(argv.iter().map(|a| a.as_bytes()));
-        assert_eq!(line.argv, strings(&["p", "-W", "--", "-sf", "9"]));
-        assert_eq!((line.old_pids, line.hard), (vec![3], false));
-        assert_eq!(line.listeners_from.as_deref(), Some(&b"sockpair@4"[..]));
-        assert!(CommandLine::parse([&b"p"[..], b"-st", b"7"]).hard);
-        assert_eq!(CommandLine::parse([&b"p"[..], b"-x"]).listeners_from, None);
     }
 }

@@ -84,6 +84,10 @@ pub(super) fn unknown_exited(pid: i32, end: &Ending, words: Words) -> String {
     }
 }
 
+/// Only an image of this library can be passed on more rows than the environment has room for.
+pub const TABLE_TOO_LONG_FOR_ANOTHER: &str =
+    "the process table is too long to pass it on to another binary: let old workers end first";
+
 /// A process of the table that somebody else has reaped.
 pub fn stranger(pid: Pid, signal: i32) -> String {
     format!("Process {pid} is no child of this master any more: it isn't sent signal {signal}.")

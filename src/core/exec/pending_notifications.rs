@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 /// What is still to be sent, the first one first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Missed(VecDeque<String>);
+pub struct PendingNotifications(VecDeque<String>);
 
 /// What a message is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ fn about(message: &str) -> About {
     }
 }
 
-impl Missed {
+impl PendingNotifications {
     /// There was no room for `message`.
     pub fn push(&mut self, message: String) {
         let new = about(&message);
@@ -114,9 +114,9 @@ mod tests {
     use super::*;
 
     fn after(messages: &[&str]) -> Vec<String> {
-        let mut missed = Missed::default();
+        let mut missed = PendingNotifications::default();
         messages.iter().for_each(|m| missed.push((*m).into()));
-        assert_eq!(Missed::read(&missed.write()), missed);
+        assert_eq!(PendingNotifications::read(&missed.write()), missed);
         missed.0.into()
     }
 
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn nonsense_is_nothing() {
         for text in ["", "|", "%", "a%4", "%zz", "a%é"] {
-            assert!(Missed::read(text).is_empty(), "{text}");
+            assert!(PendingNotifications::read(text).is_empty(), "{text}");
         }
     }
 }

@@ -5,8 +5,8 @@
 //! service with it. So another binary is tried first, in a child that does
 //! nothing and ends.
 
-use super::generation::Generation;
-use super::signal::Ending;
+use crate::core::generation::Generation;
+use crate::core::signal::Ending;
 
 /// How long a trial may take, in milliseconds. The master waits for it.
 pub const LIMIT: u64 = 10_000;
@@ -16,13 +16,13 @@ const TOLD: usize = 160;
 
 /// What is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trial {
+pub struct Preflight {
     /// The command line; the first is the program.
     pub argv: Vec<Vec<u8>>,
     passing: &'static [i32],
 }
 
-impl Trial {
+impl Preflight {
     /// HAProxy of any version: it checks an empty configuration under the options
     /// of `argv`, its command line without what masters add. 2 is the status of
     /// those that miss a listener in it.
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn haproxy_keeps_its_options_and_reads_no_configuration() {
         let argv = ["p", "-Ws", "-f", "a.cfg", "-S", "-f", "-p", "pid", "-f", "b", "--", "c.cfg"];
-        let trial = Trial::of_haproxy(&strings(&argv));
+        let trial = Preflight::of_haproxy(&strings(&argv));
         let expected = ["p", "-Ws", "-S", "-f", "-p", "pid", "-c", "-f", "/dev/null"];
         assert_eq!(trial.argv, strings(&expected));
         assert_eq!(trial.judge(Some(&end(0)), b""), Ok(()));
@@ -120,8 +120,8 @@ mod tests {
     #[test]
     fn a_host_says_itself_what_shows_that_it_runs() {
         let argv = strings(&["p", "-W"]);
-        assert_eq!(Trial::new(Generation::NATIVE, &argv, None), None);
-        let trial = Trial::new(Generation::NATIVE, &argv, Some(&strings(&["-v"])));
+        assert_eq!(Preflight::new(Generation::NATIVE, &argv, None), None);
+        let trial = Preflight::new(Generation::NATIVE, &argv, Some(&strings(&["-v"])));
         let trial = trial.expect("a trial");
         assert_eq!(trial.argv, strings(&["p", "-v"]));
         assert!(trial.judge(Some(&end(2)), b"").is_err());
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn what_it_said_is_told() {
-        let trial = Trial::of_host(&strings(&["p"]), &strings(&["-c"]));
+        let trial = Preflight::of_host(&strings(&["p"]), &strings(&["-c"]));
         let why = trial.judge(Some(&end(1)), b"\nversion 1\n[ALERT] no\x07 such\nUsage\n");
         assert_eq!(
             why.expect_err("refused"),
