@@ -133,12 +133,16 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     fn try_start_worker(&mut self) -> io::Result<Option<(Worker, Option<&'static Page>)>> {
         let (ours, theirs) = fd::message_pair()?;
         self.add_worker_row([ours.into_raw_fd(), -1], 0)?;
-        self.fork_worker(|master, page| {
+        let forked = self.fork_worker(|master, page| {
             let previous = master.listeners_from.and_then(|fd| master.take_end(fd));
             master.launcher = None;
-            signals::set_mask(&master.original_mask);
             (Worker::new(theirs, previous), page)
-        })
+        })?;
+        // Not before: fork() puts back the mask from before it when its closure has returned.
+        if forked.is_some() {
+            signals::set_mask(&self.original_mask);
+        }
+        Ok(forked)
     }
 
     /// Takes the master's end of a pair out of the row that has it.
