@@ -1,11 +1,13 @@
 //! How long a reload takes, stock HAProxy and ours in the same run: from SIGUSR2 to READY, and to
-//! the first answer of the new worker; and what the master's memory is then.
+//! the first answer of the new worker; what the master's memory is then; and how many system calls
+//! the master makes for one, where strace may look.
 //!
 //! `make bench` builds both and runs it. Numbers are for comparing within one run.
 
-use mworker_kit::{Host, NotifySocket, PATIENCE, Port, Proxy, Signal, http};
+use mworker_kit::{Host, NotifySocket, PATIENCE, Pid, Port, Proxy, Signal, http, try_wait_for};
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const RELOADS: usize = 30;
@@ -25,6 +27,7 @@ fn main() {
     let (stock, ours) = (binary("MWORKER_HAPROXY_STOCK"), binary("MWORKER_HAPROXY_OURS"));
     println!("{RELOADS} reloads each, medians\n");
     println!("old workers                   stock        ours   ours/stock");
+    let calls = [system_calls(&stock), system_calls(&ours)];
     for leftovers in LEFTOVERS {
         let (stock, ours) = (measure(&stock, leftovers), measure(&ours, leftovers));
         let row = |what: &str, unit: &str, stock: f64, ours: f64| {
@@ -38,12 +41,50 @@ fn main() {
         row("until answered", "ms", ms(stock.answer), ms(ours.answer));
         row("master's memory", "kB", stock.memory_kb as f64, ours.memory_kb as f64);
     }
+    match calls {
+        [Some(stock), Some(ours)] => {
+            println!(
+                "    0  system calls    {stock:>8}    {ours:>8}    {:>10.2}",
+                ours as f64 / stock as f64
+            );
+        }
+        _ => println!("    0  system calls    strace isn't there, or may not look"),
+    }
 }
 
-fn measure(binary: &PathBuf, leftovers: usize) -> Measured {
+/// The master's system calls from SIGUSR2 until a signal would not be lost again.
+fn system_calls(binary: &PathBuf) -> Option<usize> {
     let host = Host::new();
+    let (mut proxy, mut notify, _port) = start(&host, binary);
+    let trace = host.path("trace");
+    let strace = Command::new("strace")
+        .args(["-f", "-o"])
+        .arg(&trace)
+        .args(["-p", &proxy.pid().to_string()])
+        .stderr(Stdio::null())
+        .spawn();
+    let mut strace = strace.ok()?;
+    let status = format!("/proc/{}/status", proxy.pid());
+    let traced = || {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        (!status.contains("TracerPid:\t0\n")).then_some(())
+    };
+    try_wait_for(PATIENCE, || traced().or_else(|| strace.try_wait().ok()?.map(drop)))?;
+    traced()?;
+    proxy.signal(Signal::USR2);
+    settle(&mut proxy, &mut notify, 2);
+    // It writes what it has seen when it ends.
+    Signal::TERM.send(Pid::try_from(strace.id()).ok()?);
+    strace.wait().ok()?;
+    let trace = std::fs::read_to_string(trace).ok()?;
+    let by_master = format!("{} ", proxy.pid());
+    let calls = trace.lines().filter(|line| line.starts_with(&by_master));
+    Some(calls.filter(|line| line.contains('(') && !line.contains(" resumed>")).count())
+}
+
+fn start(host: &Host, binary: &PathBuf) -> (Proxy, NotifySocket, Port) {
     let port = Port::reserve();
-    let mut notify = NotifySocket::at_path(&host);
+    let mut notify = NotifySocket::at_path(host);
     let config = host.write(
         "haproxy.cfg",
         &format!(
@@ -57,7 +98,12 @@ fn measure(binary: &PathBuf, leftovers: usize) -> Measured {
     let launch = host.launch(binary).args(["-Ws", "-S"]).arg(host.master_socket()).arg("-f");
     let mut proxy = launch.arg(config).env("NOTIFY_SOCKET", notify.address()).spawn();
     settle(&mut proxy, &mut notify, 1);
+    (proxy, notify, port)
+}
 
+fn measure(binary: &PathBuf, leftovers: usize) -> Measured {
+    let host = Host::new();
+    let (mut proxy, mut notify, port) = start(&host, binary);
     let mut held: Vec<TcpStream> = Vec::new();
     let (mut ready, mut answer) = (Vec::new(), Vec::new());
     for number in 0..leftovers + RELOADS {

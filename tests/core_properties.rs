@@ -374,10 +374,12 @@ mod remembering {
         let limit = prop::option::of(any::<u64>());
         let end = || (3..i32::MAX, any::<u64>());
         let pair = prop::option::of((end(), end()).prop_map(|(a, b)| [a, b]));
-        let exec = (fd(), fd(), untold, limit, pair);
+        let inherited = prop::option::of(prop::collection::vec(3..i32::MAX, 0..4));
+        let exec = (fd(), fd(), untold, limit, pair, inherited);
         (counts, prop::option::of(failure), exec, missed()).prop_map(
-            |(counts, last_failure, (memory, table, untold, open_files, pair), missed)| {
+            |(counts, last_failure, exec, missed)| {
                 let (failed, restarts, status, vacant) = counts;
+                let (memory, table, untold, open_files, pair, inherited) = exec;
                 HandoverState {
                     serving: memory.map(i32::unsigned_abs),
                     reloads: table.map(i32::unsigned_abs),
@@ -392,6 +394,7 @@ mod remembering {
                     untold,
                     open_files,
                     pair,
+                    inherited,
                 }
             },
         )

@@ -61,7 +61,7 @@ BUILD_OPTIONS += USE_RUST_MWORKER=$(USE_RUST_MWORKER)
 
 # Up to 2.9 libsystemd did what the library does.
 SYSTEMD_LDFLAGS :=
-OPTIONS_LDFLAGS := $(filter-out -lsystemd,$(OPTIONS_LDFLAGS)) $(RUST_MWORKER_LIB) -lpthread -ldl -lm
+OPTIONS_LDFLAGS := $(filter-out -lsystemd,$(OPTIONS_LDFLAGS)) $(RUST_MWORKER_LIB) -static-libgcc -lpthread -ldl -lm
 
 # 1.8's makefile doesn't know these.
 cmd_CC   ?= $(CC)

@@ -6,7 +6,7 @@
 use super::generation::{Generation, LeavingRule, RowFormat};
 use super::process::{Process, options};
 use super::table::{OutOfMemory, Table};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
 
@@ -150,7 +150,7 @@ pub fn read<T: Table>(
 ) -> Result<Report, OutOfMemory> {
     let mut report = Report::default();
     let mut rows = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen = BTreeSet::new();
     for (index, text) in text.split(|b| *b == b'|').filter(|r| !r.is_empty()).enumerate() {
         let row = parse_row(text).and_then(|row| {
             let master = row.process.is(options::MASTER);

@@ -1,7 +1,6 @@
 //! Descriptors: which survive an exec, and how they go to another process.
 
 use super::{check, uninterrupted};
-use std::collections::HashSet;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -203,35 +202,46 @@ pub fn is_close_on_exec(fd: RawFd) -> Option<bool> {
 #[repr(C, align(8))]
 struct Entries([u8; 16 * 1024]);
 
-/// Calls `each` with every descriptor from 3 on that is open, in any order. Async-signal-safe.
-/// Where /proc isn't mounted it is called with all that there may be.
+/// What one entry takes at most.
+const LONGEST_ENTRY: usize = 64;
+
+/// Calls `each` with every descriptor from 3 on that is open, in any order, and maybe with some
+/// that aren't. Async-signal-safe.
 pub fn each_open(mut each: impl FnMut(RawFd)) {
+    let mut entries = Entries([0; 16 * 1024]);
+    match listed(&mut entries.0) {
+        Some((mut left, folder)) => {
+            while let Some((entry, others)) = next_entry(left) {
+                if let Some(fd) = entry.filter(|fd| *fd > 2 && *fd != folder) {
+                    each(fd);
+                }
+                left = others;
+            }
+        }
+        // To look at each number costs less than a list of many descriptors: the system makes an
+        // inode for each entry.
+        None => possible_descriptors().for_each(each),
+    }
+}
+
+/// The entries of /proc/self/fd, and the descriptor that has read them. `None`: there are too
+/// many, or /proc isn't mounted.
+fn listed(entries: &mut [u8]) -> Option<(&[u8], RawFd)> {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
     // SAFETY: a C string.
     let folder = unsafe { libc::open(c"/proc/self/fd".as_ptr(), flags) };
     if folder < 0 {
-        return possible_descriptors().for_each(each);
+        return None;
     }
-    let mut entries = Entries([0; 16 * 1024]);
-    loop {
-        let (room, size) = (entries.0.as_mut_ptr(), entries.0.len());
-        // SAFETY: at most `size` bytes are written.
-        let read = unsafe { libc::syscall(libc::SYS_getdents64, folder, room, size) };
-        let Some(mut left) = usize::try_from(read).ok().and_then(|n| entries.0.get(..n)) else {
-            break;
-        };
-        if left.is_empty() {
-            break;
-        }
-        while let Some((entry, others)) = next_entry(left) {
-            if let Some(fd) = entry.filter(|fd| *fd > 2 && *fd != folder) {
-                each(fd);
-            }
-            left = others;
-        }
-    }
-    // SAFETY: it is this function's own.
-    unsafe { libc::close(folder) };
+    let (room, size) = (entries.as_mut_ptr(), entries.len());
+    // SAFETY: at most `size` bytes are written; and the descriptor is this function's own.
+    let read = unsafe {
+        let read = libc::syscall(libc::SYS_getdents64, folder, room, size);
+        libc::close(folder);
+        read
+    };
+    let read = usize::try_from(read).ok().filter(|read| size - read > LONGEST_ENTRY)?;
+    Some((entries.get(..read)?, folder))
 }
 
 /// The number that the first of `entries` is named by, if any, and the entries after it: struct
@@ -249,59 +259,100 @@ fn next_entry(entries: &[u8]) -> Option<(Option<RawFd>, &[u8])> {
     Some((number, others))
 }
 
-/// Where /proc isn't mounted: all that there may be.
+/// All numbers that descriptors may have.
 fn possible_descriptors() -> impl Iterator<Item = RawFd> {
     const MOST: u64 = 1 << 20;
     let limit = super::exec::limits::OpenFiles::get().map_or(MOST, |limit| limit.soft.min(MOST));
-    3..RawFd::try_from(limit).unwrap_or(RawFd::MAX)
+    let end = table_size().unwrap_or(limit);
+    3..RawFd::try_from(end).unwrap_or(RawFd::MAX)
+}
+
+/// How many descriptors the system has room for in this process's table, which grows with the
+/// highest one.
+fn table_size() -> Option<u64> {
+    let mut status = [0; 4096];
+    // SAFETY: a C string, and at most as many bytes as there is room for.
+    let read = unsafe {
+        let fd = libc::open(c"/proc/self/status".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        let read = libc::read(fd, status.as_mut_ptr().cast(), status.len());
+        libc::close(fd);
+        read
+    };
+    let status = status.get(..usize::try_from(read).ok()?)?;
+    let size = status.split(|byte| *byte == b'\n').find_map(|l| l.strip_prefix(b"FDSize:"))?;
+    std::str::from_utf8(size.trim_ascii()).ok()?.parse().ok()
 }
 
 /// The descriptors that the process was started with: they belong to whoever
 /// started it (`fd@` listeners, a supervisor's pipes) and are never closed.
 #[derive(Debug, Default)]
-pub struct Inherited(Vec<(RawFd, Identity)>);
+pub struct Inherited {
+    /// In ascending order; what each stands for, once that has been looked at.
+    known: Vec<(RawFd, Option<Identity>)>,
+}
 
 impl Inherited {
     /// What is open now and would survive an exec. To be taken before anything
     /// else is opened.
     pub fn snapshot() -> Self {
-        let mut inherited = Vec::new();
+        let mut known = Vec::new();
         each_open(|fd| {
             if is_close_on_exec(fd) == Some(false) {
-                inherited.extend(identity(fd).map(|identity| (fd, identity)));
+                known.push((fd, None));
             }
         });
-        Self(inherited)
+        known.sort_unstable_by_key(|(fd, _)| *fd);
+        Self { known }
+    }
+
+    /// Those that a former image has named, which has closed all others.
+    pub fn named(mut fds: Vec<RawFd>) -> Self {
+        fds.sort_unstable();
+        fds.dedup();
+        Self { known: fds.into_iter().map(|fd| (fd, None)).collect() }
     }
 
     /// `fds` turned out to be the process table's.
     pub fn forget(&mut self, fds: &[RawFd]) {
-        let fds: HashSet<RawFd> = fds.iter().copied().collect();
-        self.0.retain(|(fd, _)| !fds.contains(fd));
+        let mut fds = fds.to_vec();
+        fds.sort_unstable();
+        self.known.retain(|(fd, _)| fds.binary_search(fd).is_err());
+    }
+
+    /// Looks at what they stand for: the process table's have been forgotten, and those may be
+    /// very many.
+    pub fn identify(&mut self) {
+        self.known.retain_mut(|(fd, known)| {
+            *known = identity(*fd);
+            known.is_some()
+        });
     }
 
     /// Closes one that a former image has left for one of its own generation: an unlinked file.
     /// Nothing if it is something else by now.
     pub fn close_left_file(&mut self, fd: RawFd) {
         if is_unlinked_file(fd) && self.still_open().any(|open| open == fd) {
-            self.forget(&[fd]);
-            // SAFETY: nobody of this process has opened it, and nobody knows of it.
-            unsafe { close_raw(fd) };
+            self.close(fd);
         }
     }
 
     /// Closes one that a former image has opened, if it still is what it was by its inode.
     pub fn close_lost(&mut self, fd: RawFd, was: u64) {
         if inode(fd) == Some(was) && self.still_open().any(|open| open == fd) {
-            self.forget(&[fd]);
-            // SAFETY: nobody of this process has opened it, and nobody knows of it.
-            unsafe { close_raw(fd) };
+            self.close(fd);
         }
+    }
+
+    fn close(&mut self, fd: RawFd) {
+        self.forget(&[fd]);
+        // SAFETY: nobody of this process has opened it, and nobody knows of it.
+        unsafe { close_raw(fd) };
     }
 
     /// Those whose number has not been used for something else since.
     pub fn still_open(&self) -> impl Iterator<Item = RawFd> {
-        self.0.iter().filter(|(fd, was)| identity(*fd) == Some(*was)).map(|(fd, _)| *fd)
+        let same = |fd: RawFd, was: &Option<Identity>| was.is_none() || identity(fd) == *was;
+        self.known.iter().filter(move |(fd, was)| same(*fd, was)).map(|(fd, _)| *fd)
     }
 }
 
@@ -477,6 +528,7 @@ mod tests {
         set_close_on_exec(a.as_raw_fd(), false).expect("flag");
         set_close_on_exec(c.as_raw_fd(), false).expect("flag");
         let mut inherited = Inherited::snapshot();
+        inherited.identify();
         let fd = a.as_raw_fd();
         assert!(inherited.still_open().any(|f| f == fd));
         inherited.forget(&[c.as_raw_fd()]);

@@ -56,7 +56,13 @@ pub struct HandoverState {
     /// They are in the process table as well, but who is in between may forget
     /// one and leave it open.
     pub pair: Option<[(i32, u64); 2]>,
+    /// The descriptors that stay open besides the table's and those above; `None`: they are too
+    /// many to name.
+    pub inherited: Option<Vec<i32>>,
 }
+
+/// Fewer than so many inherited descriptors are named.
+pub const MANY_INHERITED: usize = 256;
 
 impl HandoverState {
     /// The descriptors of [`Self::pair`], with their inodes, that are not in `table` any more.
@@ -105,6 +111,10 @@ impl HandoverState {
         if let Some([(a, a_inode), (b, b_inode)]) = self.pair {
             text.push_str(&format!(";pair={a}:{a_inode},{b}:{b_inode}"));
         }
+        if let Some(fds) = &self.inherited {
+            let fds: Vec<String> = fds.iter().map(i32::to_string).collect();
+            text.push_str(&format!(";inherited={}", fds.join(",")));
+        }
         if !self.missed.is_empty() {
             text.push_str(&format!(";missed={}", self.missed.write()));
         }
@@ -130,6 +140,7 @@ impl HandoverState {
             record.vacant = false;
             record.untold = None;
             record.open_files = None;
+            record.inherited = None;
         }
         (record, fresh)
     }
@@ -160,6 +171,7 @@ impl HandoverState {
                     record.memory = value.parse().ok().filter(|fd| *fd > 2);
                 }
                 Some(("pair", value)) => record.pair = pair_of(value),
+                Some(("inherited", value)) => record.inherited = descriptors_of(value),
                 Some(("missed", value)) => record.missed = PendingNotifications::read(value),
                 Some(("when", value)) => when = value.parse().ok(),
                 _ => {}
@@ -170,6 +182,11 @@ impl HandoverState {
             rest = others;
         }
     }
+}
+
+fn descriptors_of(text: &str) -> Option<Vec<i32>> {
+    let fds = text.split(',').filter(|fd| !fd.is_empty());
+    fds.map(|fd| fd.parse().ok().filter(|fd| *fd > 2)).collect()
 }
 
 fn pair_of(text: &str) -> Option<[(i32, u64); 2]> {
@@ -209,6 +226,9 @@ mod tests {
         record.memory = Some(7);
         record.table = Some(8);
         record.pair = Some([(5, 1234), (6, 1235)]);
+        record.inherited = Some(Vec::new());
+        assert_eq!(back(&record), (record.clone(), true));
+        record.inherited = Some(vec![3, 250]);
         record.vacant = true;
         record.untold = Some(Hardness::Hard);
         record.open_files = Some(1024);
@@ -219,7 +239,8 @@ mod tests {
         assert_eq!(
             record.write(b""),
             "beside=cbf29ce484222325;failed=1;restarts=2;status=139;vacant=1;memory=7;\
-             table=8;untold=st;files=1024;pair=5:1234,6:1235;missed=READY=1%0aSTATUS=Ready.%0a;\
+             table=8;untold=st;files=1024;pair=5:1234,6:1235;\
+             inherited=3,250;missed=READY=1%0aSTATUS=Ready.%0a;\
              when=1700000000;why=a;b=c - why=d [m"
         );
         assert_eq!(back(&record), (record.clone(), true));
@@ -255,6 +276,8 @@ mod tests {
             "",
             ";",
             "pair=5:1",
+            "inherited=2",
+            "inherited=3,x",
             "pair=5:1,6",
             "pair=1:1,6:2",
             "x",

@@ -3,7 +3,6 @@
 //! All but those to keep are marked close-on-exec: the kernel closes them when, and only when, the
 //! exec succeeds. Async-signal-safe but for [`Marks::new`].
 
-use super::limits::OpenFiles;
 use crate::sys::fd;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,17 +15,16 @@ pub struct Marks {
     changed: Vec<AtomicU64>,
 }
 
-/// Marks of higher descriptors aren't put back.
-const MOST: u64 = 1 << 20;
+/// Marks of higher descriptors aren't put back, unless they are to be kept.
+const MOST: usize = 1 << 16;
 
 impl Marks {
     /// Has an exec close every descriptor from 3 on but `keep`.
     pub fn new(mut keep: Vec<RawFd>) -> Self {
         keep.sort_unstable();
         keep.dedup();
-        let limit = OpenFiles::get().map_or(MOST, |limit| limit.soft.min(MOST));
-        let highest = keep.last().and_then(|fd| u64::try_from(*fd).ok()).unwrap_or(0);
-        let words = limit.max(highest.saturating_add(1)).div_ceil(64);
+        let highest = keep.last().and_then(|fd| usize::try_from(*fd).ok()).unwrap_or(0);
+        let words = MOST.max(highest.saturating_add(1)).div_ceil(64);
         Self { keep, changed: (0..words).map(|_| AtomicU64::new(0)).collect() }
     }
 

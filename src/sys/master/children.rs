@@ -1,6 +1,6 @@
 //! Forking workers and programs.
 
-use super::{Host, Master, variables};
+use super::{Host, Master, own_pid, variables};
 use crate::core::exec;
 use crate::core::lifecycle::{Event, Gone, Hardness, Load};
 use crate::core::messages::{self, Level};
@@ -210,6 +210,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         then: impl FnOnce(&mut Self, Result<Pid, Option<&'static Page>>) -> R,
     ) -> io::Result<R> {
         load_guard::end();
+        // HAProxy's own code may have gone into the background.
+        self.life.set_own_pid(own_pid());
         let page = self.reserve_page();
         let own_limit = self.boot.first_soft_limit.is_some() && self.generation().native;
         // SAFETY: a master has one thread.

@@ -7,10 +7,11 @@ use crate::core::handover;
 use crate::core::messages::{self, Level};
 use crate::core::process::{Pid, Process, options};
 use crate::core::table::{OutOfMemory, Table};
+use crate::sys::fd::Inherited;
 use crate::sys::shared::Memory;
 use crate::sys::signals::Set;
 use crate::sys::{clock, describe, fd, signals, wait};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{IntoRawFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
@@ -35,22 +36,25 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     }
 
     /// Finds in the environment what the former image left there, but for the
-    /// process table.
+    /// process table; and what is open.
     pub(super) fn find_former(&mut self) {
         self.former.exists = std::env::var_os(REEXEC).is_some();
         self.former.waits = std::env::var_os(WAIT_ONLY).is_some();
-        let Some(record) = std::env::var_os(STATE) else { return };
+        let state = std::env::var_os(STATE).map(|state| state.to_string_lossy().into_owned());
         variables::remove(STATE);
-        let record = record.to_string_lossy().into_owned();
-        if !self.former.exists {
-            return;
-        }
+        let state = state.filter(|_| self.former.exists);
         if !self.generation().passes_on_table {
-            self.former.record = Some(record);
+            self.inherited = Inherited::snapshot();
+            self.former.record = state;
             return;
         }
-        let (record, fresh) = HandoverState::read(&record, &handed_over().unwrap_or_default());
-        self.former.table = self.take_record(record, fresh);
+        let read = |state: String| HandoverState::read(&state, &handed_over().unwrap_or_default());
+        let mut former = state.map(read);
+        let named = former.as_mut().and_then(|(state, _)| state.inherited.take());
+        self.inherited = named.map_or_else(Inherited::snapshot, Inherited::named);
+        if let Some((state, fresh)) = former {
+            self.former.table = self.take_state(state, fresh);
+        }
     }
 
     /// Takes over from a former image, or begins a new table. From now on a master's signals are
@@ -77,6 +81,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             Some(text) => self.read_rows(&text)?,
             None => 0,
         };
+        self.inherited.identify();
         variables::remove(PROCESSES);
         if self.former.exists {
             self.drop_foreign();
@@ -111,8 +116,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 
     /// Takes what the former image knew. The process table, where it was too long
     /// for the environment: gives it.
-    fn take_record(&mut self, record: HandoverState, fresh: bool) -> Option<Vec<u8>> {
-        self.life.state = record;
+    fn take_state(&mut self, state: HandoverState, fresh: bool) -> Option<Vec<u8>> {
+        self.life.state = state;
         self.boot.first_soft_limit = self.life.state.open_files.take();
         if let (Some(limit), Some(soft)) = (&mut self.boot.open_files, self.boot.first_soft_limit) {
             limit.soft = soft;
@@ -175,8 +180,9 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         signals::reset_dispositions();
         signals::block(&Set::over_exec());
         if let Some(text) = self.former.record.take() {
-            let (record, fresh) = HandoverState::read(&text, &exec::beside_pids(pids));
-            self.take_record(record, fresh);
+            let (state, fresh) = HandoverState::read(&text, &exec::beside_pids(pids));
+            self.take_state(state, fresh);
+            self.life.state.inherited = None;
         }
         // What the user gives at a first start are no children.
         let pids = if self.former.exists { pids } else { &[] };
@@ -192,6 +198,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             let process = Process { pid: *pid, options, reloads, ..Process::default() };
             self.table.append(process, b"", b"")?;
         }
+        self.inherited.identify();
         self.release_figures();
         self.ensure_master()?;
         self.life.table_read(&mut self.table, self.former.waits);
@@ -201,7 +208,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// Of those who are gone.
     fn release_figures(&self) {
         if let Some(memory) = &self.memory {
-            let alive: HashSet<i32> = self.table.rows().map(|(_, p)| p.pid).collect();
+            let alive: BTreeSet<i32> = self.table.rows().map(|(_, p)| p.pid).collect();
             memory.release(|pid| !alive.contains(&pid));
         }
     }
@@ -217,7 +224,6 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         for (fd, inode) in self.life.state.lost(&self.table) {
             self.inherited.close_lost(fd, inode);
         }
-        self.life.state.pair = None;
     }
 
     /// What a former image of another generation left for its like goes.

@@ -130,7 +130,6 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         product: &str,
         version: &str,
     ) -> Self {
-        let inherited = Inherited::snapshot();
         let boot = Boot { open_files: OpenFiles::get().ok(), ..Boot::default() };
         let mut master = Self {
             host,
@@ -143,7 +142,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             asking: None,
             listeners_from: None,
             original_mask: Set::none(),
-            inherited,
+            inherited: Inherited::default(),
             version: version.to_owned(),
             former: handed_over::Former::default(),
             is_worker: false,
@@ -201,6 +200,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         if let Some(row) = self.table.master() {
             let process = self.table.load(row);
             self.table.store(row, Process { pid: own_pid(), ..process });
+            self.life.set_own_pid(own_pid());
         }
         Ok(())
     }
@@ -268,8 +268,6 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// Why a reload that was asked for doesn't begin now.
     pub fn handle(&mut self, event: Event<'_>) -> Result<(), Refusal> {
         let mut actions = Vec::new();
-        // A daemon's changes after the start.
-        self.life.set_own_pid(own_pid());
         let answer = self.life.step(&mut self.table, event, clock::now(), &mut actions);
         let mut todo: VecDeque<Action<T::Row>> = actions.into();
         while let Some(action) = todo.pop_front() {

@@ -3,7 +3,7 @@
 use super::systemd::datagrams;
 use super::{Host, Master, own_pid, variables};
 use crate::core::exec;
-use crate::core::exec::handover_state::HandoverState;
+use crate::core::exec::handover_state::{HandoverState, MANY_INHERITED};
 use crate::core::exec::preflight::Preflight;
 use crate::core::handover;
 use crate::core::lifecycle::{ExecKind, PACE};
@@ -79,7 +79,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 self.notify(&notice);
             }
         }
-        let state = HandoverState { pair: pair(&self.table), ..self.life.state.clone() };
+        let mut state = self.life.state.clone();
+        state.pair = pair(&self.table, state.pair);
         let load_status = self.life.load_status();
         let environment = &environment;
         let given = Given { state, environment, inherited, kind, load_status, is_another };
@@ -99,6 +100,8 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             state.open_files = (next != first).then_some(first.soft);
             limit = Some(next);
         }
+        let stays: Vec<RawFd> = inherited.into_iter().chain(self.boot.keep.clone()).collect();
+        state.inherited = (stays.len() < MANY_INHERITED).then(|| stays.clone());
         state.memory = self.memory.as_ref().map(Memory::fd);
         let passes_on = generation.passes_on_table;
         let processes = if passes_on { handover::write(table, generation)? } else { Vec::new() };
@@ -121,7 +124,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             Ok(whole.insert(fd::sealed(text)?).as_raw_fd())
         })?;
         let mut keep = plan.keep;
-        keep.extend(inherited.into_iter().chain(self.boot.keep.iter().copied()));
+        keep.extend(stays);
         keep.extend(state.memory.into_iter().chain(whole.as_ref().map(AsRawFd::as_raw_fd)));
         let (places, arguments, environment) = (plan.programs, plan.argv, plan.environment);
         let image = Prepared::new(Image { places, arguments, environment, keep })?;
@@ -140,10 +143,13 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     }
 }
 
-/// Both ends of the master's own pair.
-fn pair<Rows: Table>(table: &Rows) -> Option<[(RawFd, u64); 2]> {
+/// Both ends of the master's own pair, which may be the one that came with the table.
+fn pair<Rows: Table>(table: &Rows, known: Option<[(RawFd, u64); 2]>) -> Option<[(RawFd, u64); 2]> {
     let [a, b] = table.load(table.master()?).ipc_fd;
-    Some([(a, fd::inode(a)?), (b, fd::inode(b)?)])
+    match known {
+        Some(known) if known.map(|(fd, _)| fd) == [a, b] => Some(known),
+        _ => Some([(a, fd::inode(a)?), (b, fd::inode(b)?)]),
+    }
 }
 
 /// What an image is given besides the table.
