@@ -112,7 +112,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             kind,
             load_status,
             processes: &processes,
-            room: exec::limits::arguments(limits::stack()),
+            room: self.room(table, environment, &processes),
             state: &state,
         };
         let mut whole: Option<OwnedFd> = None;
@@ -129,6 +129,16 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         let (places, arguments, environment) = (plan.programs, plan.argv, plan.environment);
         let image = Prepared::new(Image { places, arguments, environment, keep })?;
         Ok(Next { image, limit, whole })
+    }
+
+    /// What arguments and environment may take. The system is asked only where that matters.
+    fn room<Rows: Table>(&self, table: &Rows, environment: &[Vec<u8>], text: &[u8]) -> usize {
+        const LONGEST_PID: usize = 32;
+        let least = exec::limits::arguments(Some(0));
+        let strings = environment.iter().chain(&self.boot.argv);
+        let pids = table.rows().count() * LONGEST_PID;
+        let used = exec::limits::total(strings) + text.len() + pids;
+        if used < least / 2 { least } else { exec::limits::arguments(limits::stack()) }
     }
 
     /// Nothing comes back from a binary that crashes, so one that isn't this is
