@@ -30,7 +30,7 @@ pub enum Meaning {
     Stop,
     /// Reload softly.
     Reload,
-    /// Pass it on to every child.
+    /// Send it to every child but a worker that starts.
     Broadcast,
     /// Look after children.
     Reap,

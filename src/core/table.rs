@@ -1,7 +1,7 @@
 //! What the core needs of a process table, and a plain one.
 //!
 //! In a HAProxy build the table is HAProxy's own `proc_list`, which its C code
-//! walks and writes; [`crate::capi`] has that form. There is never a copy.
+//! walks and writes; [`crate::capi`] has that form.
 
 use super::process::{Process, options};
 
@@ -102,7 +102,7 @@ impl<T: Table> Iterator for Rows<'_, T> {
     }
 }
 
-/// A plain table, for tests and for exploring the lifecycle.
+/// A plain table: what the load guard's image gets, and for exploring the lifecycle.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PlainTable {
     rows: Vec<PlainRow>,
