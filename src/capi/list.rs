@@ -203,16 +203,13 @@ impl ListTable {
 impl Drop for ListTable {
     fn drop(&mut self) {
         if self._own.is_some() {
+            let fds = self.rows().flat_map(|(_, p)| p.ipc_fd).collect();
+            // SAFETY: what the rows have open is their own.
+            unsafe { fd::close_all(fds) };
             while let Some(row) = self.first() {
                 self.unlink(row);
-                // SAFETY: it was in the table, and is in none now; what it has
-                // open is its own.
-                unsafe {
-                    for fd in (*row.as_ptr()).ipc_fd {
-                        fd::close_raw(fd);
-                    }
-                    free_row(row.as_ptr());
-                }
+                // SAFETY: it was in the table, and is in none now.
+                unsafe { free_row(row.as_ptr()) };
             }
         }
     }

@@ -45,6 +45,25 @@ pub unsafe fn close_raw(fd: RawFd) {
     }
 }
 
+/// Closes descriptors that rows of the table owned, those with numbers in a row at once.
+///
+/// # Safety
+/// Nobody uses them any more.
+pub unsafe fn close_all(mut fds: Vec<RawFd>) {
+    fds.retain(|fd| *fd >= 0);
+    fds.sort_unstable();
+    for run in fds.chunk_by(|a, b| *b - *a <= 1) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        let (from, to) = (first.unsigned_abs(), last.unsigned_abs());
+        // SAFETY: the caller gives them up.
+        if unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) } != 0 {
+            // A kernel before 5.9.
+            // SAFETY: as above.
+            run.iter().for_each(|fd| unsafe { close_raw(*fd) });
+        }
+    }
+}
+
 /// Borrows the descriptor of a row.
 ///
 /// # Safety

@@ -23,6 +23,8 @@ pub(super) struct Former {
     exists: bool,
     /// This one only waits (HAProxy up to 3.0).
     waits: bool,
+    /// It was one of ours, which has kept the descriptors of its table open.
+    fresh: bool,
     /// Its process table, where the environment has only a part.
     table: Option<Vec<u8>>,
     /// Its record, while it isn't known whether another image came after it.
@@ -53,6 +55,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         let named = former.as_mut().and_then(|(state, _)| state.inherited.take());
         self.inherited = named.map_or_else(Inherited::snapshot, Inherited::named);
         if let Some((state, fresh)) = former {
+            self.former.fresh = fresh;
             self.former.table = self.take_state(state, fresh);
         }
     }
@@ -161,7 +164,9 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             self.log(Level::Warning, &bad.to_string());
         }
         self.life.ready_is_left = report.leaves_ready;
-        self.mend_descriptors();
+        if !self.former.fresh {
+            self.mend_descriptors();
+        }
         self.close_what_nobody_uses();
         let forked = self.table.rows().filter(|(_, p)| p.pid > 0);
         let fds: Vec<RawFd> = forked.flat_map(|(_, p)| p.ipc_fd).filter(|fd| *fd >= 0).collect();
