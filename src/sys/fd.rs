@@ -64,6 +64,19 @@ pub unsafe fn close_all(mut fds: Vec<RawFd>) {
     }
 }
 
+/// The lowest number that `fd` can have; it is closed under its own, if that is another.
+///
+/// # Safety
+/// Nobody else has its number.
+pub unsafe fn lower(fd: RawFd) -> RawFd {
+    // SAFETY: makes a descriptor; one that isn't open gives an error.
+    let new = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
+    let (kept, other) = if new >= 0 && new < fd { (new, fd) } else { (fd, new) };
+    // SAFETY: by the caller's promise, or it is new.
+    unsafe { close_raw(other) };
+    kept
+}
+
 /// Borrows the descriptor of a row.
 ///
 /// # Safety

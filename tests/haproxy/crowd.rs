@@ -72,6 +72,18 @@ fn process_table_longer_than_a_string() {
     assert_eq!(status.code(), Some(0), "{status}");
 }
 
+/// Reloads, until a new worker answers.
+#[track_caller]
+fn reload(run: &mut Run) {
+    wait_until(PATIENCE, "a master in its loop", || master_ready(run.master()));
+    let before = run.worker();
+    Signal::USR2.send(run.master());
+    wait_until(PATIENCE, "an answer of a new worker", || {
+        run.notify.messages();
+        answering(run).is_some_and(|next| next != before)
+    });
+}
+
 /// On the way back: a stock image reads no more rows than one string of the environment has, and
 /// would lose the others. So the reload is refused while there are more, and works once enough old
 /// workers have ended. No image of stock up to 2.8 can have so many: it doesn't count their
@@ -98,12 +110,12 @@ fn another_binary_comes_once_the_table_fits() {
         run.notify.messages();
         wait_table(run, MANY).len() == MANY / 2
     });
-    let before = run.worker();
-    Signal::USR2.send(run.master());
-    wait_until(PATIENCE, "an answer of a new worker", || {
-        run.notify.messages();
-        answering(run).is_some_and(|next| next != before)
-    });
+    // By ours first: stock needs the descriptor of the worker in service among the lowest.
+    movable.put_back();
+    reload(&mut movable.run);
+    movable.replace_by(&binary(STOCK));
+    reload(&mut movable.run);
+    let run = &movable.run;
     let exe = std::fs::read_link(format!("/proc/{}/exe", run.master()));
     assert_eq!(exe.expect("a living master"), binary(STOCK));
     let rows = procfs::environ(run.master()).expect("a living master");

@@ -171,6 +171,9 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         let forked = self.table.rows().filter(|(_, p)| p.pid > 0);
         let fds: Vec<RawFd> = forked.flat_map(|(_, p)| p.ipc_fd).filter(|fd| *fd >= 0).collect();
         self.inherited.forget(&fds);
+        if !self.generation().native {
+            self.lower_descriptors(fds.len());
+        }
         self.release_figures();
         Ok(fds.len())
     }
@@ -216,6 +219,21 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
             let alive: BTreeSet<i32> = self.table.rows().map(|(_, p)| p.pid).collect();
             memory.release(|pid| !alive.contains(&pid));
         }
+    }
+
+    /// Stock HAProxy sizes its table of descriptors by the rows that it reads, `count` descriptors.
+    /// So higher ones come down to numbers that ended workers have freed, for the way back. The
+    /// argument of `-x` names that of the worker in service, which stays.
+    fn lower_descriptors(&mut self, count: usize) {
+        const OTHERS: usize = 64;
+        let Ok(lowest) = RawFd::try_from(count + OTHERS) else { return };
+        self.table.for_each(|process| {
+            let movable = process.is(options::MASTER | options::LEAVING);
+            for fd in process.ipc_fd.iter_mut().filter(|fd| movable && **fd >= lowest) {
+                // SAFETY: only the row has its number.
+                *fd = unsafe { fd::lower(*fd) };
+            }
+        });
     }
 
     /// What is left of a pair that images in between didn't know both ends of.
