@@ -59,7 +59,8 @@ endif
 use_opts      += USE_RUST_MWORKER
 BUILD_OPTIONS += USE_RUST_MWORKER=$(USE_RUST_MWORKER)
 
-# Up to 2.9 libsystemd did what the library does.
+# Up to 2.9 libsystemd did what the library does. libgcc_s is not needed by stock either,
+# and loading it costs system calls at each exec.
 SYSTEMD_LDFLAGS :=
 OPTIONS_LDFLAGS := $(filter-out -lsystemd,$(OPTIONS_LDFLAGS)) $(RUST_MWORKER_LIB) -static-libgcc -lpthread -ldl -lm
 

@@ -36,7 +36,7 @@ pub enum RowFormat {
 /// The wording of the log, named by the first branch that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Words {
-    /// "Current worker 42 left with exit code 1"
+    /// "Current worker 42 exited with code 1", since 1.8.2
     V1_8,
     /// "Current worker #1 (42) exited with code 1 (Exit)"
     V1_9,

@@ -29,7 +29,7 @@ impl Named {
     fn exited(self, kind: &str, end: &Ending) -> String {
         let Self { pid, relative, words } = self;
         match words {
-            Words::V1_8 => format!("{kind} {pid} left with exit code {}", end.code),
+            Words::V1_8 => format!("{kind} {pid} exited with code {}", end.code),
             Words::V1_9 => {
                 format!("{kind} #{relative} ({pid}) exited with code {} ({})", end.code, end.reason)
             }
@@ -79,7 +79,7 @@ pub(super) fn unexpected_death(product: &str) -> String {
 
 pub(super) fn unknown_exited(pid: i32, end: &Ending, words: Words) -> String {
     match words {
-        Words::V1_8 => format!("Worker {pid} left with exit code {}", end.code),
+        Words::V1_8 => format!("Worker {pid} exited with code {}", end.code),
         _ => format!("Process {pid} exited with code {} ({})", end.code, end.reason),
     }
 }
@@ -87,6 +87,11 @@ pub(super) fn unknown_exited(pid: i32, end: &Ending, words: Words) -> String {
 /// Only an image of this library can be passed on more rows than the environment has room for.
 pub const TABLE_TOO_LONG_FOR_ANOTHER: &str =
     "the process table is too long to pass it on to another binary: let old workers end first";
+
+/// Stock HAProxy has room for as many descriptors as it reads rows.
+pub const DESCRIPTORS_TOO_HIGH_FOR_ANOTHER: &str = "descriptors of the process table have higher \
+     numbers than another binary may have room for: reload once with the binary that runs, which \
+     lowers them, and then with the other one";
 
 /// A process of the table that somebody else has reaped.
 pub fn stranger(pid: Pid, signal: i32) -> String {
@@ -202,11 +207,8 @@ pub(super) fn status_restarting(count: u32, limit: u32) -> String {
     format!("Starting a new worker ({count} of {limit}).")
 }
 
-pub(super) fn all_left(status: i32, words: Words) -> String {
-    match words {
-        Words::V1_8 => format!("All workers are left. Leaving... ({status})"),
-        _ => format!("All workers exited. Exiting... ({status})"),
-    }
+pub(super) fn all_left(status: i32) -> String {
+    format!("All workers exited. Exiting... ({status})")
 }
 
 pub(super) fn worker_forked(pid: Pid, handshake: bool) -> String {

@@ -64,6 +64,20 @@ pub unsafe fn close_all(mut fds: Vec<RawFd>) {
     }
 }
 
+/// Returns the lowest number from 3 on that is free.
+pub fn lowest_free() -> io::Result<RawFd> {
+    let null = std::fs::File::open("/dev/null")?;
+    // SAFETY: makes a descriptor, which is owned from here on.
+    let free = unsafe {
+        let fd = libc::fcntl(null.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        OwnedFd::from_raw_fd(fd)
+    };
+    Ok(free.as_raw_fd().min(null.as_raw_fd()))
+}
+
 /// The lowest number that `fd` can have; it is closed under its own, if that is another.
 ///
 /// # Safety

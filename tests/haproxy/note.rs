@@ -288,5 +288,5 @@ fn is_preamble(text: &str) -> bool {
 
 fn exited(text: &str) -> bool {
     // The latter in 1.8.
-    text.contains(" exited with code ") || text.contains(" left with exit code ")
+    text.contains(" exited with code ")
 }

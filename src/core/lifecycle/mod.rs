@@ -271,7 +271,7 @@ impl Lifecycle {
     /// The system says that no child is left, which is surer than any list.
     fn leave_if_alone<T: Table>(&mut self, step: &mut Step<'_, T>) {
         let status = self.exit_code.unwrap_or(0);
-        step.log(Level::Warning, messages::all_left(status, self.generation.words));
+        step.log(Level::Warning, messages::all_left(status));
         self.exit(step, status);
     }
 

@@ -225,8 +225,7 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
     /// So higher ones come down to numbers that ended workers have freed, for the way back. The
     /// argument of `-x` names that of the worker in service, which stays.
     fn lower_descriptors(&mut self, count: usize) {
-        const OTHERS: usize = 64;
-        let Ok(lowest) = RawFd::try_from(count + OTHERS) else { return };
+        let Some(lowest) = lowest_high(count) else { return };
         self.table.for_each(|process| {
             let movable = process.is(options::MASTER | options::LEAVING);
             for fd in process.ipc_fd.iter_mut().filter(|fd| movable && **fd >= lowest) {
@@ -234,6 +233,15 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
                 *fd = unsafe { fd::lower(*fd) };
             }
         });
+    }
+
+    /// Whether a row's descriptor has a high number although lower ones are free: numbers that
+    /// [`Self::lower_descriptors`] will lower once the table is read again. Without a free
+    /// number there is nothing to lower, and another binary gets what there is.
+    pub(super) fn has_high_descriptors(&self, count: usize) -> io::Result<bool> {
+        let Some(lowest) = lowest_high(count) else { return Ok(false) };
+        let is_high = self.table.rows().any(|(_, p)| p.ipc_fd.iter().any(|fd| *fd >= lowest));
+        Ok(is_high && fd::lowest_free()? < lowest)
     }
 
     /// What is left of a pair that images in between didn't know both ends of.
@@ -334,4 +342,11 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
 /// The process table in the environment.
 fn handed_over() -> Option<Vec<u8>> {
     std::env::var_os(PROCESSES).map(OsStringExt::into_vec)
+}
+
+/// The first number that counts as high, in a table with this many descriptors.
+fn lowest_high(count: usize) -> Option<RawFd> {
+    /// Descriptors of a master that are in no row.
+    const OTHERS: usize = 64;
+    RawFd::try_from(count + OTHERS).ok()
 }

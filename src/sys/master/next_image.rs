@@ -92,6 +92,12 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         let Given { mut state, environment, inherited, kind, load_status, is_another } = given;
         let generation = self.generation();
         let descriptors = exec::descriptors(table, generation).len();
+        if is_another && generation.passes_on_table && !generation.native {
+            // "Cannot find out" is no reason to go on: nothing is given up by waiting.
+            if self.has_high_descriptors(descriptors)? {
+                return Err(io::Error::other(messages::DESCRIPTORS_TOO_HIGH_FOR_ANOTHER));
+            }
+        }
         let kept = descriptors + inherited.len() + self.boot.keep.len();
         let mut limit = None;
         if let Some(first) = self.boot.open_files {
