@@ -1,5 +1,5 @@
 //! Every symbol that HAProxy's own master-worker objects export is there in ours, data included,
-//! and comes from our objects.
+//! and comes from our objects, which are compiled anew when HAProxy's headers change.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -35,12 +35,13 @@ fn exported(file: &Path) -> BTreeSet<String> {
 const OWN: [&str; 3] = ["src/mworker.o", "src/mworker-prog.o", "src/systemd.o"];
 /// Those of `src/haproxy.o` that belong to the module.
 const IN_HAPROXY_O: [&str; 3] = ["mworker_reload", "reexec_on_failure", "exit_on_waitmode_failure"];
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     "src/mworker.o",
     "src/mworker-prog.o",
-    "src/mworker-shim.o",
-    "src/mworker-cli.o",
-    "src/mworker-listeners.o",
+    "src/mworker-shim-library.o",
+    "src/mworker-shim-cli.o",
+    "src/mworker-shim-listeners.o",
+    "src/mworker-shim-timer.o",
     "src/systemd.o",
 ];
 
@@ -78,4 +79,31 @@ fn no_libsystemd() {
     let text = String::from_utf8(output.expect("ldd").stdout).expect("text");
     assert!(text.contains("libc.so"), "{text}");
     assert!(!text.contains("libsystemd"), "{text}");
+}
+
+/// What make would compile if `changed` were newer than everything. The options that HAProxy was
+/// built with don't matter here, so make is not to look at them.
+fn compiled_after(changed: &str) -> String {
+    let fragment = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/haproxy/mworker.mk");
+    let mut make = Command::new("make");
+    make.args(["-n", "-o", ".build_opts", "-W", changed, "-f", "Makefile", "-f"]).arg(fragment);
+    make.args(["TARGET=linux-glibc", "USE_RUST_MWORKER=1", "V=1", "RUST_MWORKER_LIB=/dev/null"]);
+    let output = make.current_dir(tree("MWORKER_HAPROXY_OURS")).output().expect("make");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Shims that were compiled with the structures of another release would corrupt memory.
+#[test]
+fn a_new_header_of_haproxy_compiles_the_shims_anew() {
+    let ours = tree("MWORKER_HAPROXY_OURS");
+    let header = ["include/haproxy/mworker-t.h", "include/types/global.h"];
+    let header = header.into_iter().find(|header| ours.join(header).is_file()).expect("a header");
+    let (before, after) = (compiled_after("README"), compiled_after(header));
+    // HAProxy's own objects of these names are compiled from it as well.
+    for object in OURS.iter().filter(|object| ours.join(object).is_file()) {
+        let output = format!("-o {object} ");
+        assert!(!before.contains(&output), "{object} is compiled without a change");
+        assert!(after.contains(&output), "{object} does not depend on {header}");
+    }
 }
