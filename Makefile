@@ -160,8 +160,10 @@ HAPROXY       := $(BUILD)/haproxy$(addprefix -,$(filter-out trixie,$(HAPROXY_SUI
 # With what an operator uses of it, where this machine has the libraries: `make test-setup`
 # installs them, so it is looked when HAProxy is built.
 having         = $(if $(shell pkg-config --exists $(1) && echo yes),$(2)=1)
-HAPROXY_BUILD  = TARGET=linux-glibc USE_SYSTEMD=1 $(call having,lua5.4,USE_LUA) \
-	$(call having,openssl,USE_OPENSSL) $(call having,libpcre2-8,USE_PCRE2)
+HAPROXY_BUILD  = TARGET=linux-glibc USE_SYSTEMD=1 $(call having,libpcre2-8,USE_PCRE2) \
+	$(if $(filter bullseye,$(HAPROXY_SUITE)),,$(HAPROXY_NEWER))
+# HAProxy 2.2 is older than Lua 5.4 and OpenSSL 3.
+HAPROXY_NEWER  = $(call having,lua5.4,USE_LUA) $(call having,openssl,USE_OPENSSL)
 MWORKER_BUILD  = $(HAPROXY_BUILD) USE_RUST_MWORKER=1 \
 	-f Makefile -f $(abspath contrib/haproxy/mworker.mk) \
 	RUST_MWORKER_LIB=$(abspath $(BUILD)/systemd/libmworker.a) \
@@ -276,7 +278,7 @@ clean:
 # ---- tests ----
 
 # The Debians whose HAProxy `make test` takes; bullseye is 2.2.9.
-SUITES ?= trixie bookworm
+SUITES ?= trixie bookworm bullseye
 # A tree to boot from for T=systemd. Empty: this machine's own.
 SYSTEMD_ROOT ?=
 

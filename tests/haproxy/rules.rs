@@ -151,6 +151,7 @@ const V2_0: Rules = Rules {
 
 const V2_1: Rules = Rules {
     misses_the_end_of_connections: false,
+    has_users_of_programs: true,
     shows_its_version: true,
     leaves_threads_asleep: false,
     services_hang_in_htx: false,
@@ -161,7 +162,7 @@ const V2_2: Rules = Rules { answers_by_itself: true, ..V2_1 };
 
 const V2_3: Rules = Rules { names_its_peer: true, ..V2_2 };
 
-const V2_4: Rules = Rules { resets_idle_connections: true, has_users_of_programs: true, ..V2_3 };
+const V2_4: Rules = Rules { resets_idle_connections: true, ..V2_3 };
 
 const V2_5: Rules = Rules {
     resets_idle_connections: false,
@@ -222,21 +223,21 @@ const V3_5: Rules = Rules { has_mode_in_config: false, ..V3_4 };
 
 /// From which version on each of them holds, up to the next.
 const ALL: [(Version, &Rules); 15] = [
-    (Version(1, 8), &V1_8),
-    (Version(2, 0), &V2_0),
-    (Version(2, 1), &V2_1),
-    (Version(2, 2), &V2_2),
-    (Version(2, 3), &V2_3),
-    (Version(2, 4), &V2_4),
-    (Version(2, 5), &V2_5),
-    (Version(2, 7), &V2_7),
-    (Version(2, 9), &V2_9),
-    (Version(3, 0), &V3_0),
-    (Version(3, 1), &V3_1),
-    (Version(3, 2), &V3_2),
-    (Version(3, 3), &V3_3),
-    (Version(3, 4), &V3_4),
-    (Version(3, 5), &V3_5),
+    (Version(1, 8, 0), &V1_8),
+    (Version(2, 0, 0), &V2_0),
+    (Version(2, 1, 0), &V2_1),
+    (Version(2, 2, 0), &V2_2),
+    (Version(2, 3, 0), &V2_3),
+    (Version(2, 4, 0), &V2_4),
+    (Version(2, 5, 0), &V2_5),
+    (Version(2, 7, 0), &V2_7),
+    (Version(2, 9, 0), &V2_9),
+    (Version(3, 0, 0), &V3_0),
+    (Version(3, 1, 0), &V3_1),
+    (Version(3, 2, 0), &V3_2),
+    (Version(3, 3, 0), &V3_3),
+    (Version(3, 4, 0), &V3_4),
+    (Version(3, 5, 0), &V3_5),
 ];
 
 impl Version {
@@ -253,9 +254,11 @@ mod tests {
     #[test]
     fn a_version_has_the_rules_of_its_branch_or_the_one_before() {
         assert!(ALL.is_sorted_by_key(|(version, _)| *version));
-        assert!(Version(2, 4).rules().resets_idle_connections);
-        assert!(!Version(2, 6).rules().resets_idle_connections);
-        assert!(Version(2, 6).rules().sends_ready_last && !Version(2, 7).rules().sends_ready_last);
-        assert!(!Version(9, 0).rules().has_mode_in_config);
+        assert!(Version(2, 4, 0).rules().resets_idle_connections);
+        assert!(!Version(2, 6, 0).rules().resets_idle_connections);
+        assert!(
+            Version(2, 6, 0).rules().sends_ready_last && !Version(2, 7, 0).rules().sends_ready_last
+        );
+        assert!(!Version(9, 0, 0).rules().has_mode_in_config);
     }
 }

@@ -68,7 +68,10 @@ impl Run {
         let mut names = Names::default();
         names.word(&host.dir().to_string_lossy(), "dir");
         names.word(&binary.to_string_lossy(), "haproxy");
-        names.word(&version_text(binary), "version");
+        let text = version_text(binary);
+        names.word(&text, "version");
+        // The last column of `show proc`, whatever the length of the version.
+        names.word(&format!("{text:<15}"), "version");
         let (http, tcp, other) = (Port::reserve(), Port::reserve(), Port::reserve());
         let echo = Backend::echo();
         // Whole addresses, for a port alone may be some process's number as well.

@@ -5,25 +5,35 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::Command;
 
-/// Major and minor number.
+/// Major and minor number, and that of the release in the branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32);
+pub struct Version(pub u32, pub u32, pub u32);
 
 pub type Versions = RangeInclusive<Version>;
 
-pub const ALL: Versions = Version(0, 0)..=LAST;
-const LAST: Version = Version(9, 9);
+pub const ALL: Versions = Version(0, 0, 0)..=LAST;
+const LAST: Version = Version(9, 9, u32::MAX);
 
 pub const fn since(major: u32, minor: u32) -> Versions {
-    Version(major, minor)..=LAST
+    Version(major, minor, 0)..=LAST
 }
 
 pub const fn until(major: u32, minor: u32) -> Versions {
-    Version(0, 0)..=Version(major, minor)
+    Version(0, 0, 0)..=Version(major, minor, u32::MAX)
 }
 
 pub const fn between(from: (u32, u32), to: (u32, u32)) -> Versions {
-    Version(from.0, from.1)..=Version(to.0, to.1)
+    Version(from.0, from.1, 0)..=Version(to.0, to.1, u32::MAX)
+}
+
+/// All releases of earlier branches, and those of this branch up to this one.
+pub const fn until_release(major: u32, minor: u32, release: u32) -> Versions {
+    Version(0, 0, 0)..=Version(major, minor, release)
+}
+
+/// The releases of a branch before this one.
+pub const fn before_release(major: u32, minor: u32, release: u32) -> Versions {
+    Version(major, minor, 0)..=Version(major, minor, release - 1)
 }
 
 /// What the binary calls its version.
@@ -33,14 +43,18 @@ pub fn version_text(binary: &Path) -> String {
     text.split_whitespace().nth(2).unwrap_or_else(|| panic!("odd -v: {text:?}")).to_owned()
 }
 
-/// Its major and minor number.
+/// Its numbers. A development version is the first of its branch.
 pub fn version(binary: &Path) -> Version {
     let text = version_text(binary);
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse().ok());
-    let numbers = numbers.next().zip(numbers.next());
-    numbers
-        .map(|(major, minor)| Version(major, minor))
-        .unwrap_or_else(|| panic!("odd version: {text:?}"))
+    let digits = |text: &str| {
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        text[..end].parse().ok()
+    };
+    let mut parts = text.split('.').map(digits);
+    match (parts.next().flatten(), parts.next().flatten(), parts.next().flatten()) {
+        (Some(major), Some(minor), release) => Version(major, minor, release.unwrap_or(0)),
+        _ => panic!("odd version: {text:?}"),
+    }
 }
 
 /// A scenario that stock of some versions can't go through. Ours has to.
@@ -122,7 +136,7 @@ pub fn not_compared(scenario: &str, version: Version) -> Option<&'static str> {
     let listed = NOT_COMPARED
         .iter()
         .find(|listed| listed.scenario == scenario && listed.versions.contains(&version))?;
-    let Version(major, minor) = version;
+    let Version(major, minor, _) = version;
     let text = format!("not compared with {major}.{minor}: {scenario}: {}\n", listed.why);
     let _ = std::io::stderr().write_all(text.as_bytes());
     Some(listed.why)
