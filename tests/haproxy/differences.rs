@@ -19,10 +19,9 @@ pub struct Difference {
     pub versions: Versions,
 }
 
-/// The image that waits after a failed load does not pass `-x` on; seen up to 2.4.9, not in 2.4.17.
-const DROPS_SOCKET_PATH: Versions = until_release(2, 4, 10);
+/// The image that waits after a failed load does not pass `-x` on. Since 2.4.12 it does.
+const DROPS_SOCKET_PATH: Versions = until_release(2, 4, 11);
 const UNTIL_2_4: Versions = until(2, 4);
-const FROM_2_5_TO_2_9: Versions = between((2, 5), (2, 9));
 const FROM_2_5_TO_3_0: Versions = between((2, 5), (3, 0));
 const FROM_2_7_TO_3_0: Versions = between((2, 7), (3, 0));
 const SINCE_3_1: Versions = since(3, 1);
@@ -99,6 +98,19 @@ macro_rules! options_last {
     };
 }
 
+/// `-x /dev/null` of the user holds for the first load only.
+macro_rules! forgets_no_transfer {
+    ($stock:literal, $ours:literal, $versions:expr) => {
+        Rewrite {
+            id: "no-socket-transfer-for-good",
+            scenarios: &["argv_without_socket_transfer"],
+            stock: $stock,
+            ours: $ours,
+            versions: $versions,
+        }
+    };
+}
+
 /// All of those. A scenario fails over one that is no longer there.
 pub const REWRITES: &[Rewrite] = &[
     Rewrite {
@@ -137,20 +149,36 @@ pub const REWRITES: &[Rewrite] = &[
         ours: "type=w;fd=<fd>;cfd=-1;",
         versions: before_release(2, 8, 1),
     },
-    Rewrite {
-        id: "no-socket-transfer-for-good",
-        scenarios: &["argv_without_socket_transfer"],
-        stock: "argv of <master>: <haproxy> -Ws",
-        ours: "argv of <master>: <haproxy> -x /dev/null -Ws",
-        versions: FROM_2_5_TO_2_9,
-    },
-    Rewrite {
-        id: "no-socket-transfer-for-good",
-        scenarios: &["argv_without_socket_transfer"],
-        stock: "-x sockpair@<fd>",
-        ours: "-x /dev/null",
-        versions: FROM_2_5_TO_2_9,
-    },
+    forgets_no_transfer!(
+        "argv of <master>: <haproxy> -Ws",
+        "argv of <master>: <haproxy> -x /dev/null -Ws",
+        between((2, 5), (2, 5))
+    ),
+    forgets_no_transfer!(
+        "argv of <master>: <haproxy> -Ws",
+        "argv of <master>: <haproxy> -x /dev/null -Ws",
+        before_release(2, 6, 18)
+    ),
+    forgets_no_transfer!(
+        "argv of <master>: <haproxy> -Ws",
+        "argv of <master>: <haproxy> -x /dev/null -Ws",
+        between((2, 7), (2, 7))
+    ),
+    forgets_no_transfer!(
+        "argv of <master>: <haproxy> -Ws",
+        "argv of <master>: <haproxy> -x /dev/null -Ws",
+        before_release(2, 8, 10)
+    ),
+    forgets_no_transfer!(
+        "argv of <master>: <haproxy> -Ws",
+        "argv of <master>: <haproxy> -x /dev/null -Ws",
+        before_release(2, 9, 8)
+    ),
+    forgets_no_transfer!("-x sockpair@<fd>", "-x /dev/null", between((2, 5), (2, 5))),
+    forgets_no_transfer!("-x sockpair@<fd>", "-x /dev/null", before_release(2, 6, 18)),
+    forgets_no_transfer!("-x sockpair@<fd>", "-x /dev/null", between((2, 7), (2, 7))),
+    forgets_no_transfer!("-x sockpair@<fd>", "-x /dev/null", before_release(2, 8, 10)),
+    forgets_no_transfer!("-x sockpair@<fd>", "-x /dev/null", before_release(2, 9, 8)),
     Rewrite {
         id: "no-socket-transfer-for-good",
         scenarios: &["argv_without_socket_transfer"],
