@@ -7,16 +7,13 @@
  */
 #undef mworker_reload
 #include "mworker.h"
+#include "old_pids.h"
 
 /* systemd.c uses it as well. */
 struct mworker *shim_mworker;
 
 /* Why this image has no worker. */
 static const char *shim_refusal = "the new configuration can't be used";
-
-/* The old workers of the command line, until the last new one is forked. */
-static int *shim_old_pids;
-static int shim_nb_old_pids;
 
 static void shim_log(void *user, int level, const char *text)
 {
@@ -117,35 +114,6 @@ static void shim_block_reloads(void)
 	} else {
 		signal_register_fct(SIGUSR2, NULL, 0);
 	}
-}
-
-/*
- * Called where HAProxy signals the old workers, and frees the list of their PIDs at a
- * first start. A master keeps it until the last worker is forked.
- */
-static int shim_keep_old_pids(void)
-{
-	if (!(global.mode & MODE_MWORKER))
-		return tell_old_pids(oldpids_sig);
-	shim_old_pids = calloc(nb_oldpids, sizeof(*shim_old_pids));
-	if (!shim_old_pids) {
-		ha_alert("Out of memory.\n");
-		exit(1);
-	}
-	memcpy(shim_old_pids, oldpids, nb_oldpids * sizeof(*shim_old_pids));
-	shim_nb_old_pids = nb_oldpids;
-	return nb_oldpids;
-}
-
-static void shim_signal_old_pids(void)
-{
-	if (!shim_nb_old_pids)
-		return;
-	oldpids = shim_old_pids;
-	nb_oldpids = shim_nb_old_pids;
-	nb_oldpids = tell_old_pids(oldpids_sig);
-	shim_old_pids = NULL;
-	shim_nb_old_pids = 0;
 }
 
 static struct task *shim_report(struct task *task)

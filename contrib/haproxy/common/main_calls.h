@@ -8,16 +8,13 @@
 
 #define SHIM_APPENDED
 #include "shim.h"
+#include "old_pids.h"
 
 /* Why this image has no worker. */
 static const char *shim_refusal = "the new configuration can't be used";
 
 /* Workers past the limit of reloads are ended when the new one is forked. */
 static int shim_max_reloads_postponed;
-
-/* The old workers of the command line, until the new one is forked. */
-static int *shim_old_pids;
-static int shim_nb_old_pids;
 
 /*
  * Called when the configuration has been read. From here on a master's signals stay
@@ -36,37 +33,6 @@ static void shim_block_reloads(void)
 	sigemptyset(&reload);
 	sigaddset(&reload, SIGUSR2);
 	ha_sigmask(SIG_UNBLOCK, &reload, NULL);
-}
-
-/*
- * Called where HAProxy signals the old workers. A master keeps their PIDs until the
- * new worker is forked; some versions free the list at a first start. Returns how
- * many are left to be signalled.
- */
-static int shim_keep_old_pids(void)
-{
-	if (!(global.mode & MODE_MWORKER))
-		return tell_old_pids(oldpids_sig);
-	shim_old_pids = calloc(nb_oldpids, sizeof(*shim_old_pids));
-	if (!shim_old_pids) {
-		ha_alert("Out of memory.\n");
-		exit(1);
-	}
-	memcpy(shim_old_pids, oldpids, nb_oldpids * sizeof(*shim_old_pids));
-	shim_nb_old_pids = nb_oldpids;
-	return nb_oldpids;
-}
-
-/* Signals the old workers. */
-static void shim_signal_old_pids(void)
-{
-	if (!shim_nb_old_pids)
-		return;
-	oldpids = shim_old_pids;
-	nb_oldpids = shim_nb_old_pids;
-	nb_oldpids = tell_old_pids(oldpids_sig);
-	shim_old_pids = NULL;
-	shim_nb_old_pids = 0;
 }
 
 static void shim_postpone_max_reloads(void)
