@@ -282,7 +282,7 @@ SUITES ?= trixie bookworm bullseye
 # A tree to boot from for T=systemd. Empty: this machine's own.
 SYSTEMD_ROOT ?=
 
-# What is run, and what is built for it.
+# Variables that tests/run reads.
 export CARGO SUITES SYSTEMD_ROOT
 TESTS_RUN = MAKE='$(MAKE)' tests/run
 
@@ -306,7 +306,8 @@ test-setup:
 
 # ---- a stock HAProxy and one of ours, to be compared ----
 
-# Those that HAPROXY_STOCK= and HAPROXY_OURS= name, else two copies of HAPROXY_SRC, else Debian's.
+# HAPROXY_STOCK= and HAPROXY_OURS= name the pair; without them it is built from two copies of
+# HAPROXY_SRC, or from Debian's source.
 PAIR       = $(if $(HAPROXY_SRC),$(BUILD)/haproxy-of-$(notdir $(abspath $(HAPROXY_SRC))),$(HAPROXY))
 GIVEN_PAIR = $(and $(HAPROXY_STOCK),$(HAPROXY_OURS))
 PAIR_STOCK = $(or $(HAPROXY_STOCK),$(abspath $(PAIR)/stock/haproxy))

@@ -102,7 +102,7 @@ pub extern "C" fn mworker_connections(
         let figures = side.master.figures().0;
         let count = figures.iter().find(|f| f.pid == pid).and_then(|f| f.connections);
         connections.write(count.ok_or_else(|| {
-            Failure::new(ERR_ABSENT, format!("worker {pid} doesn't tell its connections"))
+            Failure::new(ERR_ABSENT, format!("worker {pid} does not report its connections"))
         })?);
         Ok(())
     })

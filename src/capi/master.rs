@@ -325,7 +325,7 @@ pub extern "C" fn mworker_start_worker(mw: Mw) -> c_int {
             return Ok(IN_MASTER);
         };
         let host = of_master.master.host.clone();
-        // What is the master's goes with its side.
+        // This drops the master's descriptors and memory.
         *side = Side::Worker(WorkerSide { worker, host, page });
         Ok(IN_WORKER)
     })

@@ -351,7 +351,7 @@ impl Inherited {
         Self { known }
     }
 
-    /// Those that a former image has named, which has closed all others.
+    /// The descriptors that the former image named. It closed all others.
     pub fn named(mut fds: Vec<RawFd>) -> Self {
         fds.sort_unstable();
         fds.dedup();

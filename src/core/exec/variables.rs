@@ -15,16 +15,16 @@ pub(super) const LOAD_SUCCESS: &str = "HAPROXY_LOAD_SUCCESS";
 /// reads it.
 pub const START_LOG: &str = "HAPROXY_STARTUPLOGS_FD";
 
-/// What only masters tell each other.
+/// Variables by which a master passes its state on to the next image.
 pub(super) const INTERNAL: [&str; 5] = [REEXEC, PROCESSES, WAIT_ONLY, LOAD_SUCCESS, STATE];
 
-/// What workers don't see: what only masters tell each other, and what systemd
-/// tells masters.
+/// Variables that workers don't inherit: those between masters, and those that systemd
+/// sets for the master.
 pub fn not_for_workers() -> impl Iterator<Item = &'static str> + Clone {
     INTERNAL.into_iter().chain(notify::FOR_MASTERS)
 }
 
-/// What programs don't see, nor whoever else is neither master nor worker.
+/// Variables that programs don't inherit.
 pub fn not_for_programs() -> impl Iterator<Item = &'static str> + Clone {
     not_for_workers().chain([START_LOG])
 }

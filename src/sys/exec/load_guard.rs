@@ -1,9 +1,9 @@
-//! An end for a load that hangs, where the master itself loads the configuration
-//! (HAProxy up to 3.0).
+//! Ends a load that hangs, where the master itself loads the configuration (HAProxy
+//! up to 3.0).
 //!
-//! There is no loop that could look at the clock: a timer's signal does. Its
-//! handler tells systemd for a while that the load goes on; then it becomes the
-//! image that waits, as after any other failed load.
+//! While the master loads, no loop looks at the clock, so a timer sends a signal. Its
+//! handler asks systemd for more time, and executes the image that waits when the time
+//! is up, as after any other failed load.
 
 use super::limits::OpenFiles;
 use super::prepared::{FAILED, Prepared};
@@ -25,7 +25,7 @@ pub struct Next {
     pub whole: Option<OwnedFd>,
 }
 
-/// What is to be done about a load.
+/// How a load is limited, and what ends it.
 pub struct Request<'a> {
     /// How long it may take, in microseconds.
     pub timeout: u64,

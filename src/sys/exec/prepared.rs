@@ -15,7 +15,7 @@ use std::os::raw::{c_char, c_int};
 /// Exit status of a child that could not become its program, as HAProxy's.
 pub(super) const FAILED: c_int = 1;
 
-/// What is executed.
+/// A program, its arguments, its environment and its descriptors.
 #[derive(Debug, Default)]
 pub struct Image {
     /// Where the program may be, the first one first; none: it is looked for in PATH, and a

@@ -18,7 +18,7 @@ use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// A program of the configuration.
 pub struct ProgramToStart {
-    /// What is executed, the program first.
+    /// The program and its arguments.
     pub command: Vec<Vec<u8>>,
     /// Its user, where it isn't the master's.
     pub user: Option<libc::uid_t>,
