@@ -55,8 +55,10 @@ mod tests {
     #[test]
     fn what_changes_is_a_trace() {
         let host = crate::Host::new();
-        let script = "trap '' USR1; read go <pipe; exec 7</dev/null; trap '' USR2; read go <pipe";
+        // Another pipe for the end: the writer of the first may not have closed it yet.
+        let script = "trap '' USR1; read go <pipe; exec 7</dev/null; trap '' USR2; read go <end";
         fifo(&host.path("pipe"));
+        fifo(&host.path("end"));
         let shell = host.launch("/bin/sh").args(["-c", script]).spawn();
         let asleep = || procfs::signals(shell.pid()).is_ok_and(|s| s.ignored.has(Signal::USR1));
         wait_until(PATIENCE, "the shell to begin", asleep);
