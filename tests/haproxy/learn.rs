@@ -7,8 +7,9 @@ use mworker_kit::{Pid, procfs, try_wait_for};
 use super::Run;
 use crate::text::log_lines;
 
-/// How long a master may take from a fork to the message about it.
-const MOMENT: Duration = Duration::from_millis(300);
+/// How long a master may take from a fork to the message about it, on a busy machine. Only a child
+/// without a message, which is rare, takes that long to get a name.
+const MOMENT: Duration = Duration::from_secs(2);
 
 impl Run {
     /// Gives names to children as they turn up: workers and programs as the master's
