@@ -93,7 +93,7 @@ macro_rules! options_last {
                 $pids,
                 " -x <dir>/stats.sock -Ws -S <dir>/master.sock -f <dir>/haproxy.cfg"
             ),
-            versions: until(2, 0),
+            versions: until(2, 1),
         }
     };
 }
@@ -133,7 +133,7 @@ pub const REWRITES: &[Rewrite] = &[
         scenarios: ENVIRONMENTS_OF_RELOADS,
         stock: "-Ws -S <dir>/master.sock -f <dir>/haproxy.cfg -sf <w2>",
         ours: "-sf <w2> -Ws -S <dir>/master.sock -f <dir>/haproxy.cfg",
-        versions: until(2, 0),
+        versions: until(2, 1),
     },
     Rewrite {
         id: "ends-of-workers",
@@ -848,7 +848,7 @@ pub const DIFFERENCES: &[Difference] = &[
             "stderr: [NOTICE] path to executable is <haproxy>",
             "stderr: [ALERT] Current worker #1 (<w2>) exited with code 143 (Terminated)",
         ],
-        versions: between((2, 1), (2, 4)),
+        versions: between((2, 2), (2, 4)),
     },
     Difference {
         id: "worker-in-service",
@@ -859,7 +859,7 @@ pub const DIFFERENCES: &[Difference] = &[
             "stderr: [NOTICE] path to executable is <haproxy>",
             "stderr: [ALERT] Current worker #1 (<w2>) exited with code 143 (Terminated)",
         ],
-        versions: between((2, 1), (2, 4)),
+        versions: between((2, 2), (2, 4)),
     },
     Difference {
         id: "worker-in-service",
@@ -871,14 +871,14 @@ pub const DIFFERENCES: &[Difference] = &[
         ],
         stock: &["stderr: [WARNING] Former worker #1 (<w2>) exited with code 143 (Terminated)"],
         ours: &["stderr: [ALERT] Current worker #1 (<w2>) exited with code 143 (Terminated)"],
-        versions: until(2, 0),
+        versions: until(2, 1),
     },
     Difference {
         id: "worker-in-service",
         scenarios: &["started_anew"],
         stock: &[],
         ours: &["stderr: [ALERT] Current worker #1 (<w2>) exited with code 143 (Terminated)"],
-        versions: until(2, 0),
+        versions: until(2, 1),
     },
     Difference {
         id: "worker-in-service",

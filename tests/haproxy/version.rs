@@ -100,12 +100,12 @@ pub const NOT_COMPARED: &[NotCompared] = &[
     },
     NotCompared {
         scenario: "argv_with_files_at_the_end",
-        versions: until(2, 0),
+        versions: until(2, 1),
         why: "stock puts -sf behind the files, takes it for one of them, and the reload fails",
     },
     NotCompared {
         scenario: "pause_and_resume",
-        versions: between((2, 0), (2, 0)),
+        versions: between((2, 0), (2, 1)),
         why: "stock's master pauses its own listener, and the worker isn't told",
     },
     NotCompared {
