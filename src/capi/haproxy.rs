@@ -162,7 +162,7 @@ fn program_of(row: NonNull<Row>) -> ProgramToStart {
     unsafe {
         let command = environment::strings((*row).command.cast_const().cast());
         // -1 is "the master's".
-        let (user, group) = (u32::try_from((*row).uid).ok(), u32::try_from((*row).gid).ok());
+        let (user, group) = (id((*row).uid), id((*row).gid));
         ProgramToStart { command, user, group }
     }
 }
@@ -262,4 +262,22 @@ pub extern "C" fn mworker_release_signals() {
 #[unsafe(no_mangle)]
 pub extern "C" fn mworker_release_sigchld() {
     signals::unblock(&Set::child());
+}
+
+/// The user or group of a row; -1 stands for none. Numbers from 2^31 on are negative in the row.
+fn id(value: c_int) -> Option<u32> {
+    (value != -1).then(|| u32::from_ne_bytes(value.to_ne_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_user_but_minus_one_is_one() {
+        assert_eq!(id(-1), None);
+        assert_eq!(id(0), Some(0));
+        assert_eq!(id(-2), Some(4_294_967_294), "nfsnobody of older systems");
+        assert_eq!(id(i32::MIN), Some(1 << 31));
+    }
 }
