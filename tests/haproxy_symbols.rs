@@ -87,7 +87,8 @@ fn compiled_after(changed: &str) -> String {
     let fragment = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/haproxy/mworker.mk");
     let mut make = Command::new("make");
     make.args(["-n", "-o", ".build_opts", "-W", changed, "-f", "Makefile", "-f"]).arg(fragment);
-    make.args(["TARGET=linux-glibc", "USE_RUST_MWORKER=1", "V=1", "RUST_MWORKER_LIB=/dev/null"]);
+    make.args(["TARGET=linux-glibc", "USE_SYSTEMD=1", "USE_RUST_MWORKER=1", "V=1"]);
+    make.arg("RUST_MWORKER_LIB=/dev/null");
     let output = make.current_dir(tree("MWORKER_HAPROXY_OURS")).output().expect("make");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
