@@ -57,14 +57,17 @@ pub fn reap(pid: Pid) -> Reaped {
 }
 
 /// For the child between fork and exec: a session of its own, no descriptor inherited but
-/// the standard ones, a known umask and, if asked, a limit of descriptors.
+/// the standard ones, a known umask and, if asked, a limit of descriptors. SIGINT and SIGQUIT have
+/// their default action, which a shell that runs the tests in the background takes from them.
 /// Only async-signal-safe calls.
 pub fn prepare_child(nofile: Option<(u64, u64)>) -> io::Result<()> {
-    // SAFETY: setsid and umask touch no memory; close_range only marks descriptors, those
+    // SAFETY: setsid, umask and signal touch no memory of ours; close_range only marks descriptors, those
     // of the standard library's own pipe included, to be closed by the exec to come.
     unsafe {
         check(libc::setsid())?;
         libc::umask(0o022);
+        libc::signal(libc::SIGINT, libc::SIG_DFL);
+        libc::signal(libc::SIGQUIT, libc::SIG_DFL);
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
     }
     if let Some((soft, hard)) = nofile {
