@@ -255,6 +255,10 @@ impl<T: Table, H: Host<T::Row>> Master<T, H> {
         for (fd, inode) in self.life.state.lost(&self.table) {
             self.inherited.close_lost(fd, inode);
         }
+        // After an image of another kind the same numbers may be of another pair.
+        if !self.former.fresh {
+            self.life.state.pair = None;
+        }
     }
 
     /// What a former image of another generation left for its like goes.
